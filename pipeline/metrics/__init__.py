@@ -1,0 +1,1 @@
+"""Objective speech quality, and public enhancers measured on the same files for comparison."""
