@@ -1,0 +1,1 @@
+"""Lowering of trained networks to integer graphs the Ethos-U runs fast."""
