@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import soxr
@@ -84,9 +84,9 @@ class Rnnoise:
                 self._library.rnnoise_process_frame(state, target.ctypes.data, source.ctypes.data)
         finally:
             self._library.rnnoise_destroy(state)
-        narrow = soxr.resample(enhanced.reshape(-1), self.RATE_HZ, 16_000) / np.float32(32_768)
+        narrow: Signal = soxr.resample(enhanced.reshape(-1), self.RATE_HZ, 16_000)
         delay_samples = self.DELAY_SAMPLES * 16_000 // self.RATE_HZ
-        return narrow[delay_samples:][: len(noisy)]
+        return narrow[delay_samples:][: len(noisy)] / np.float32(32_768)
 
 
 class Gtcrn:
@@ -95,7 +95,7 @@ class Gtcrn:
     WINDOW_SAMPLES = 512
     HOP_SAMPLES = 256
     # Recurrent caches of the published graph: convolution, temporal attention, inter-frame GRU.
-    CACHES = {
+    CACHES: ClassVar = {
         "conv_cache": (2, 1, 16, 16, 33),
         "tra_cache": (2, 3, 1, 1, 16),
         "inter_cache": (2, 1, 33, 16),

@@ -6,9 +6,8 @@ laid out as `clean/NAME.wav` and `noisy/NAME.wav`, with `manifest.json` naming e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal

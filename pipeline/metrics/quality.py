@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def si_sdr_db(clean: NDArray[np.floating], estimate: NDArray[np.floating]) -> fl
     clean, estimate = clean.astype(np.float64), estimate.astype(np.float64)
     target = (estimate @ clean) / (clean @ clean) * clean
     error = estimate - target
-    return _bounded_db(target @ target, error @ error)
+    return _bounded_db(float(target @ target), float(error @ error))
 
 
 def sdr_db(clean: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
@@ -192,6 +193,24 @@ def summarise(rows: Sequence[ClipScores], noisy: Sequence[ClipScores] = ()) -> S
         overall=_statistics(values),
         per_snr_db={snr_db: _statistics(by_snr[snr_db]) for snr_db in sorted(by_snr)},
     )
+
+
+def summary_as_json(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON data: SNRs become keys such as "-6", NaN (no value) becomes null."""
+
+    def plain(statistics: Mapping[str, Statistic]) -> dict[str, dict[str, float | int | None]]:
+        return {
+            metric: {
+                name: None if math.isnan(value) else value
+                for name, value in asdict(statistic).items()
+            }
+            for metric, statistic in statistics.items()
+        }
+
+    return {
+        "overall": plain(summary.overall),
+        "per_snr_db": {f"{snr:g}": plain(stats) for snr, stats in summary.per_snr_db.items()},
+    }
 
 
 def _score_pair(pair: ClipPair) -> ClipScores:

@@ -1,0 +1,191 @@
+"""The peers' streaming shells, run around transparent networks whose output is known."""
+
+import builtins
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.metrics import peer_models
+from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
+from pipeline.metrics.peers import Mixture, compare, enhancers
+
+LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
+
+
+class TransparentGtcrn:
+    """Returns its spectrum; insists that the caches it returned come back."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        assert feeds["mix"].shape == (1, 257, 1, 2) and feeds["mix"].dtype == np.float32
+        caches = [feeds[name] for name in ("conv_cache", "tra_cache", "inter_cache")]
+        assert all((cache == self.frames).all() for cache in caches)
+        self.frames += 1
+        return [feeds["mix"], *(cache + 1 for cache in caches)]
+
+
+class TransparentDtln:
+    """Half of DTLN returning `output(values)`; insists that the state it returned comes back."""
+
+    def __init__(self, output: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.output = output
+        self.frames = 0
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="values"), SimpleNamespace(name="state")]
+
+    def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        assert feeds["state"].shape == (1, 2, 128, 2) and (feeds["state"] == self.frames).all()
+        assert feeds["values"].dtype == np.float32
+        self.frames += 1
+        return [self.output(feeds["values"]), feeds["state"] + 1]
+
+
+class TransparentRnnoise:
+    """RNNoise's C interface around a pure delay of two frames; counts what it allocates."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+        self.peak = 0.0
+
+    def rnnoise_create(self, model: None) -> int:
+        self.alive += 1
+        self.memory = [np.zeros(480, np.float32)] * 2
+        return 1
+
+    def rnnoise_process_frame(self, state: int, target: int, source: int) -> float:
+        frame, out = (
+            np.ctypeslib.as_array((ctypes.c_float * 480).from_address(address))
+            for address in (source, target)
+        )
+        self.peak = max(self.peak, float(np.abs(frame).max()))
+        self.memory.append(frame.copy())
+        out[:] = self.memory.pop(0)
+        return 1.0
+
+    def rnnoise_destroy(self, state: int) -> None:
+        self.alive -= 1
+
+
+def transparent_gtcrn() -> Gtcrn:
+    return Gtcrn(TransparentGtcrn())
+
+
+def transparent_dtln() -> Dtln:
+    # Each sample lies in four blocks, which DTLN adds without a window.
+    return Dtln(TransparentDtln(np.ones_like), TransparentDtln(lambda block: block / 4))
+
+
+def low_passed(samples: int) -> np.ndarray:
+    """Noise below 4 kHz that starts and ends at zero, so resampling loses nothing."""
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(samples))
+    spectrum[len(spectrum) // 2 :] = 0
+    signal: np.ndarray = np.fft.irfft(spectrum, samples) * np.hanning(samples)
+    scaled: np.ndarray = 0.5 * signal / np.abs(signal).max()
+    return scaled.astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", LENGTHS)
+@pytest.mark.parametrize("make", [transparent_gtcrn, transparent_dtln])
+def test_a_transparent_network_returns_the_input_aligned(
+    make: Callable[[], Peer], samples: int
+) -> None:
+    noisy = np.random.default_rng(samples).uniform(-1, 1, samples).astype(np.float32)
+    enhanced = make().enhance(noisy)
+    assert enhanced.dtype == np.float32 and enhanced.shape == noisy.shape
+    np.testing.assert_allclose(enhanced, noisy, atol=1e-5)
+
+
+def test_rnnoise_runs_on_the_16_bit_scale_and_comes_back_aligned() -> None:
+    library = TransparentRnnoise()
+    noisy = low_passed(16_137)
+    enhanced = Rnnoise(library).enhance(noisy)
+    assert enhanced.dtype == np.float32 and enhanced.shape == noisy.shape
+    np.testing.assert_allclose(enhanced, noisy, atol=2e-3)
+    assert 15_000 < library.peak < 18_000
+    assert library.alive == 0
+
+
+@pytest.mark.parametrize("samples", LENGTHS)
+def test_rnnoise_keeps_the_length(samples: int) -> None:
+    noisy = np.full(samples, 0.1, np.float32)
+    assert Rnnoise(TransparentRnnoise()).enhance(noisy).shape == (samples,)
+
+
+def test_rnnoise_state_is_released_when_a_frame_fails() -> None:
+    library = TransparentRnnoise()
+
+    def fail(state: int, target: int, source: int) -> float:
+        raise RuntimeError("broken frame")
+
+    library.rnnoise_process_frame = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="broken frame"):
+        Rnnoise(library).enhance(np.zeros(480, np.float32))
+    assert library.alive == 0
+
+
+def test_without_onnxruntime_the_extra_to_install_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "onnxruntime":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(peer_models, "fetch", lambda *_: pytest.fail("downloaded for nothing"))
+    for peer in (Gtcrn, Dtln):
+        with pytest.raises(ImportError, match=r"optional: pip install \.\[peers\]"):
+            peer.load(tmp_path)
+
+
+def mixtures() -> list[Mixture]:
+    rng = np.random.default_rng(3)
+    made = []
+    for i, snr_db in enumerate((0.0, 6.0, 0.0, 6.0)):
+        clean = rng.standard_normal(8000).astype(np.float32) * 0.1
+        noise = rng.standard_normal(8000).astype(np.float32) * 0.1 * 10 ** (-snr_db / 20)
+        made.append(Mixture(f"clip{i}", snr_db, clean, (clean + noise).astype(np.float32)))
+    return made
+
+
+class Halve:
+    def enhance(self, noisy: np.ndarray) -> np.ndarray:
+        return noisy / 2
+
+
+def test_comparison_has_every_enhancer_and_measures_against_the_mixture() -> None:
+    made = mixtures()
+
+    def oracle(noisy: Signal, clean: Signal) -> Signal:
+        return (0.1 * noisy + 0.9 * clean).astype(np.float32)
+
+    table = enhancers({"half": Halve()}, oracle)
+    results = {result.name: result for result in compare(table, made)}
+    assert list(results) == ["noisy", "half", "ideal ratio mask"]
+    assert [row.clip for row in results["half"].rows] == [m.clip for m in made]
+    overall = {name: result.summary.overall for name, result in results.items()}
+    assert overall["noisy"]["si_sdri_db"].mean == 0.0
+    assert overall["half"]["si_sdri_db"].mean == pytest.approx(0, abs=1e-4)  # scale-invariant
+    # The oracle leaves a tenth of the noise, 20 dB less.
+    assert overall["ideal ratio mask"]["si_sdri_db"].mean == pytest.approx(20, abs=0.2)
+    assert results["noisy"].summary.per_snr_db[6.0]["si_sdr_db"].mean == pytest.approx(6, abs=0.3)
+
+
+def test_a_bad_output_names_the_enhancer_and_the_clip() -> None:
+    class Mute:
+        def enhance(self, noisy: np.ndarray) -> np.ndarray:
+            return 0 * noisy
+
+    table = enhancers({"mute": Mute()}, mask_oracle=None)
+    with pytest.raises(ValueError, match="mute: clip0: estimate is silent"):
+        list(compare(table, mixtures()))
