@@ -1,0 +1,281 @@
+"""Noisy training crops on the fly: a pure function of the seed and the step.
+
+Everything expensive (speed copies, babble, synthesis, rooms) lies rendered in the stores; a batch
+costs a few FFTs an example, in code that releases the interpreter lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import fft
+
+from pipeline.corpora.audio import RATE_HZ, active_power
+from pipeline.corpora.rooms import early_part
+from pipeline.corpora.store import Store, StoredClip
+
+_NOMINAL_DBFS = -26.0
+# A crop further below its clip's level than this is a pause: it is not blown up to speech level.
+_SPEECH_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 20) / 10)
+_NOISE_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 50) / 10)
+_PEAK = 0.98
+_EQ_KNOTS = 10
+_MIN_PIECE_SAMPLES = round(0.25 * RATE_HZ)
+
+NOISE_KIND_WEIGHTS: Mapping[str, float] = {
+    "ambience": 3.0,
+    "impulsive": 1.5,
+    "music": 1.5,
+    "babble": 2.0,
+    "procedural": 4.0,
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How crops vary. The defaults suit a small corpus, `NONE` leaves recordings as they are.
+
+    Attributes:
+        room_share: share of crops heard in a room. The noisy side has the whole response, the
+            clean target its direct path and first 50 ms.
+        second_noise_share: share of crops with two noises at once, the second 0-15 dB lower.
+        speech_eq_db, noise_eq_db, microphone_eq_db: standard deviation of random smooth
+            equalizer curves on speech, on noise, and on both alike.
+        late_start_share: share of crops where speech starts after 10-50 % of the crop.
+        clip_gain_db: clips joined into one crop differ in level by up to this much, either way.
+        pause_s: pause between clips joined into one crop.
+    """
+
+    room_share: float = 0.35
+    second_noise_share: float = 0.3
+    speech_eq_db: float = 1.5
+    noise_eq_db: float = 4.0
+    microphone_eq_db: float = 2.0
+    late_start_share: float = 0.15
+    clip_gain_db: float = 3.0
+    pause_s: tuple[float, float] = (0.05, 0.5)
+
+
+NONE = Augmentation(
+    room_share=0.0,
+    second_noise_share=0.0,
+    speech_eq_db=0.0,
+    noise_eq_db=0.0,
+    microphone_eq_db=0.0,
+    late_start_share=0.0,
+    clip_gain_db=0.0,
+)
+
+
+@dataclass
+class _Pool:
+    """Clips one crop may be joined from, drawn in proportion to their (capped) length."""
+
+    clips: list[StoredClip] = field(default_factory=list)
+    cumulative: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def finish(self) -> None:
+        lengths = np.minimum([clip.length for clip in self.clips], 10 * RATE_HZ)
+        self.cumulative = np.cumsum(lengths) / np.sum(lengths)
+
+    def draw(self, rng: np.random.Generator) -> StoredClip:
+        return self.clips[int(np.searchsorted(self.cumulative, rng.random() * 0.999999))]
+
+
+class Mixer:
+    """Mixes crops of speech with noise at random SNR and level."""
+
+    def __init__(
+        self,
+        speech: Store,
+        noise: Store,
+        *,
+        crop_samples: int,
+        seed: int,
+        snr_db: tuple[float, float] = (-5.0, 15.0),
+        level_dbfs: tuple[float, float] = (-40.0, -15.0),
+        rooms: np.ndarray | None = None,
+        augmentation: Augmentation | None = None,
+        kind_weights: Mapping[str, float] = NOISE_KIND_WEIGHTS,
+    ) -> None:
+        """Set up mixing.
+
+        Args:
+            speech: voices are drawn in proportion to the square root of their length, so a large
+                one does not drown the small ones.
+            noise: first a kind is drawn by `kind_weights` (1 where not listed), then a clip.
+            crop_samples: T, samples of every crop.
+            seed: together with the step it decides everything.
+            snr_db: uniform range of active-speech power over noise power in the crop.
+            level_dbfs: uniform range of the active level of the clean crop.
+            rooms: float32 [count, samples] with the direct path at sample 0; None for no rooms.
+            augmentation: None for the defaults.
+            kind_weights: how often each kind of noise is drawn.
+        """
+        self._speech, self._noise = speech, noise
+        self._crop_samples = crop_samples
+        self._seed = seed
+        self._snr_db, self._level_dbfs = snr_db, level_dbfs
+        self._augmentation = augmentation or Augmentation()
+        self._voices, self._voice_shares = _voices(speech)
+        self._kinds, self._kind_shares = _kinds(noise, kind_weights)
+        self._eq_basis = _eq_basis(crop_samples)
+        self._rooms = self._early_rooms = None
+        if rooms is not None and self._augmentation.room_share > 0:
+            fitting = rooms[:, :crop_samples]
+            self._rooms = fft.rfft(fitting, crop_samples).astype(np.complex64)
+            self._early_rooms = fft.rfft(early_part(fitting), crop_samples).astype(np.complex64)
+
+    def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(noisy, clean), both float32 [batch_size, crop_samples], peaks at most 0.98.
+
+        Depends on (seed, step, batch_size) alone, so a run that was killed resumes identically.
+        Filters are applied circularly over the crop: what a room rings on past the end sounds at
+        the beginning, as if the talker had been speaking before.
+        """
+        rng = np.random.default_rng([self._seed, step])
+        dry = np.zeros((batch_size, self._crop_samples), np.float32)
+        noise = np.zeros_like(dry)
+        for row in range(batch_size):
+            self._add_speech(dry[row], rng)
+            self._add_noise(noise[row], rng)
+        wet, clean, noise = self._filtered(dry, noise, rng)
+
+        speech_power = np.maximum(active_power(clean), _SPEECH_FLOOR_POWER)
+        noise_power = np.einsum("bt,bt->b", noise, noise) / self._crop_samples
+        noise_power = np.maximum(noise_power, _NOISE_FLOOR_POWER)
+        snr = 10 ** (rng.uniform(*self._snr_db, batch_size) / 10)
+        level = 10 ** (rng.uniform(*self._level_dbfs, batch_size) / 10)
+        noise *= np.sqrt(speech_power / noise_power / snr).astype(np.float32)[:, None]
+        noisy = wet
+        noisy += noise
+        gain = np.sqrt(level / speech_power)
+        peak = np.maximum(_peaks(noisy), _peaks(clean))
+        gain = np.minimum(gain, _PEAK / np.maximum(peak, 1e-9)).astype(np.float32)[:, None]
+        noisy *= gain
+        return noisy, clean * gain
+
+    def _add_speech(self, row: np.ndarray, rng: np.random.Generator) -> None:
+        settings = self._augmentation
+        pool = self._voices[int(np.searchsorted(self._voice_shares, rng.random() * 0.999999))]
+        start = 0
+        if rng.random() < settings.late_start_share:
+            start = int(rng.uniform(0.1, 0.5) * row.size)
+        _join(self._speech, pool, row, start, rng, settings.clip_gain_db, settings.pause_s)
+
+    def _add_noise(self, row: np.ndarray, rng: np.random.Generator) -> None:
+        self._add_one_noise(row, rng)
+        if rng.random() < self._augmentation.second_noise_share:
+            second = np.zeros_like(row)
+            self._add_one_noise(second, rng)
+            row += second * np.float32(10 ** (-rng.uniform(0, 15) / 20))
+
+    def _add_one_noise(self, row: np.ndarray, rng: np.random.Generator) -> None:
+        pools = self._kinds[int(np.searchsorted(self._kind_shares, rng.random() * 0.999999))]
+        _join(self._noise, pools, row, 0, rng, 0.0, (0.0, 0.0))
+
+    def _filtered(
+        self, dry: np.ndarray, noise: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Equalizers and rooms: (speech as heard, clean target, noise), each [batch, samples]."""
+        settings = self._augmentation
+        size, samples = dry.shape
+        microphone = self._curves(rng, size, settings.microphone_eq_db)
+        speech_eq = microphone + self._curves(rng, size, settings.speech_eq_db)
+        noise_eq = microphone + self._curves(rng, size, settings.noise_eq_db)
+        in_room = np.flatnonzero(rng.random(size) < settings.room_share)
+        plain = not (speech_eq.any() or noise_eq.any())
+        if plain and (self._rooms is None or in_room.size == 0):
+            return dry.copy(), dry, noise
+        noise = fft.irfft(fft.rfft(noise) * self._gains(noise_eq), samples, overwrite_x=True)
+        spectra = fft.rfft(dry) * self._gains(speech_eq)
+        if self._rooms is None or self._early_rooms is None or in_room.size == 0:
+            clean = fft.irfft(spectra, samples, overwrite_x=True)
+            return clean.copy(), clean, noise
+        chosen = rng.integers(len(self._rooms), size=in_room.size)
+        heard = fft.irfft(spectra[in_room] * self._rooms[chosen], samples, overwrite_x=True)
+        spectra[in_room] *= self._early_rooms[chosen]
+        clean = fft.irfft(spectra, samples, overwrite_x=True)
+        wet = clean.copy()
+        wet[in_room] = heard
+        return wet, clean, noise
+
+    def _curves(self, rng: np.random.Generator, size: int, deviation_db: float) -> np.ndarray:
+        """Equalizer knots in natural-log amplitude, float [size, knots]."""
+        return rng.normal(0, deviation_db * np.log(10) / 20, (size, _EQ_KNOTS))
+
+    def _gains(self, knots: np.ndarray) -> np.ndarray:
+        """Amplitude gains float32 [size, bins] of equalizer knots [size, knots]."""
+        log_gains: np.ndarray = knots.astype(np.float32) @ self._eq_basis
+        np.exp(log_gains, out=log_gains)
+        return log_gains
+
+
+def _voices(store: Store) -> tuple[list[_Pool], np.ndarray]:
+    pools: dict[str, _Pool] = {}
+    for clip in store.clips:
+        pools.setdefault(clip.speaker, _Pool()).clips.append(clip)
+    for pool in pools.values():
+        pool.finish()
+    seconds = [sum(clip.length for clip in pool.clips) for pool in pools.values()]
+    return list(pools.values()), _cumulative(np.sqrt(seconds))
+
+
+def _kinds(store: Store, weights: Mapping[str, float]) -> tuple[list[_Pool], np.ndarray]:
+    pools: dict[str, _Pool] = {}
+    for clip in store.clips:
+        pools.setdefault(clip.kind, _Pool()).clips.append(clip)
+    for pool in pools.values():
+        pool.finish()
+    return list(pools.values()), _cumulative(np.array([weights.get(kind, 1.0) for kind in pools]))
+
+
+def _cumulative(weights: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = np.cumsum(weights) / np.sum(weights)
+    return shares
+
+
+def _join(
+    store: Store,
+    pool: _Pool,
+    row: np.ndarray,
+    start: int,
+    rng: np.random.Generator,
+    gain_db: float,
+    pause_s: tuple[float, float],
+) -> None:
+    """Fill float32 [samples] from `start` on with random clips of a pool at nominal level."""
+    position = start
+    while row.size - position >= _MIN_PIECE_SAMPLES or position == start:
+        clip = pool.draw(rng)
+        skip = int(rng.random() * max(clip.length - (row.size - position), 0))
+        length = min(clip.length - skip, row.size - position)
+        level_db = _NOMINAL_DBFS - clip.level_dbfs + rng.uniform(-gain_db, gain_db)
+        piece = store.read(clip.start + skip, length)
+        piece *= np.float32(10 ** (level_db / 20))
+        row[position : position + length] = piece
+        position += length + int(rng.uniform(*pause_s) * RATE_HZ)
+
+
+def _peaks(signals: np.ndarray) -> np.ndarray:
+    """Largest magnitude of each row of [batch, samples]."""
+    peaks: np.ndarray = np.maximum(signals.max(axis=1), -signals.min(axis=1))
+    return peaks
+
+
+def _eq_basis(samples: int) -> np.ndarray:
+    """Raised-cosine bumps on a mel-like axis, float32 [knots, bins]; they add up to one."""
+    frequency = fft.rfftfreq(samples, 1 / RATE_HZ)
+    position = np.log1p(frequency / 300) / np.log1p(RATE_HZ / 2 / 300) * (_EQ_KNOTS - 1)
+    distance = np.abs(position - np.arange(_EQ_KNOTS)[:, None])
+    basis: np.ndarray = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
+    return basis.astype(np.float32)
+
+
+def snr_db(clean: np.ndarray, noise: np.ndarray) -> Sequence[float]:
+    """Active-speech power over noise power of [batch, samples] pairs, in dB."""
+    ratio = active_power(clean) / np.mean(noise**2, axis=-1)
+    levels: list[float] = (10 * np.log10(ratio)).tolist()
+    return levels
