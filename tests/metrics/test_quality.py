@@ -110,6 +110,14 @@ def test_pesq_and_stoi_are_best_for_a_copy_and_fall_with_noise() -> None:
         assert values == sorted(values) and len(set(values)) == 4, metric
 
 
+def test_pesq_and_stoi_hear_what_is_missing_from_the_clean_reference() -> None:
+    clean = voiced()
+    halved = clean.copy()
+    halved[len(halved) // 2 :] *= 1e-3
+    assert stoi_index(clean, halved) < 0.85 < stoi_index(halved, clean)
+    assert pesq_wb(clean, halved) < 2 < pesq_wb(halved, clean)
+
+
 def test_pesq_ignores_a_common_and_an_own_gain() -> None:
     clean, noisy = voiced(), at_snr(voiced(), 10)
     expected = pesq_wb(clean, noisy)
