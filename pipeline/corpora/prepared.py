@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,6 @@ from pipeline.corpora.store import SPLITS, Clip, Store, StoreSummary, build_stor
 TRAIN_EXTRAS = Extras(
     speech_speed_copies=5, noise_speed_copies=5, babble_minutes=90, procedural_minutes=180
 )
-HELD_OUT_EXTRAS = Extras(babble_minutes=10)
 ROLES = ("speech", "noise")
 
 Progress = Callable[[str, int, int], None]
@@ -29,12 +29,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Minutes of recordings that went in and of audio that came out for one split and role."""
+    """What one split and role recorded, and how much audio its store holds with the extras."""
 
     split: str
     role: str
     recorded: StoreSummary
-    rendered: StoreSummary
+    stored_duration_s: float
 
 
 def prepare(
@@ -42,15 +42,14 @@ def prepare(
     folder: Path,
     *,
     seed: int = 0,
-    train_extras: Extras = TRAIN_EXTRAS,
-    held_out_extras: Extras = HELD_OUT_EXTRAS,
+    extras: Extras = TRAIN_EXTRAS,
     rooms: int = 240,
     progress: Progress | None = None,
 ) -> list[SplitSummary]:
     """Build `folder/<split>/<role>` for every split and role that has clips.
 
-    `folder/recorded/...` holds the decoded recordings while the rest is rendered, and is removed
-    at the end. `progress` gets (what is being done, done, total).
+    Valid and test hold the recordings as they are; train gets the extras. `progress` gets (what
+    is being done, done, total).
 
     Raises:
         StoreError: a split has clips, but not one usable file.
@@ -61,12 +60,16 @@ def prepare(
     render_rooms(folder / ROOMS_NAME, rooms, seed=seed)
     summaries = []
     for split in SPLITS:
-        extras = train_extras if split == "train" else held_out_extras
         for role in ROLES:
-            if (split, role) in chosen:
-                group = chosen[split, role]
-                summaries.append(_split(group, folder, split, role, extras, seed, progress))
-    shutil.rmtree(folder / "recorded", ignore_errors=True)
+            group = chosen.get((split, role))
+            if not group:
+                continue
+            target = folder / split / role
+            recordings = folder / "recorded" / role if split == "train" else target
+            recorded = build_store(group, recordings, progress=_counted(progress, target, group))
+            if split == "train":
+                _render(role, recordings, target, extras, seed, progress)
+            summaries.append(SplitSummary(split, role, recorded, Store(target).duration_s))
     return summaries
 
 
@@ -81,26 +84,25 @@ def open_rooms(folder: Path) -> np.ndarray:
     return rooms
 
 
-def _split(
-    clips: list[Clip],
-    folder: Path,
-    split: str,
+def _render(
     role: str,
+    recordings: Path,
+    target: Path,
     extras: Extras,
     seed: int,
     progress: Progress | None,
-) -> SplitSummary:
-    def report(what: str) -> Callable[[int, int], None]:
-        return lambda done, total: (
-            progress(f"{what} {split} {role}", done, total) if progress else None
-        )
-
-    decoding = report("decode")
-    recorded = folder / "recorded" / split / role
-    decoded = build_store(clips, recorded, progress=lambda done: decoding(done, len(clips)))
+) -> None:
     render = render_speech if role == "speech" else render_noise
-    stream = seed * len(SPLITS) * len(ROLES) + SPLITS.index(split) * len(ROLES) + ROLES.index(role)
-    target = folder / split / role
-    rendered = render(Store(recorded), target, extras, seed=stream, progress=report("render"))
-    shutil.rmtree(recorded)
-    return SplitSummary(split, role, decoded, rendered)
+    report = partial(progress, f"render train {role}") if progress else None
+    stream = 2 * seed + ROLES.index(role)
+    render(Store(recordings), target, extras, seed=stream, progress=report)
+    shutil.rmtree(recordings.parent)
+
+
+def _counted(
+    progress: Progress | None, target: Path, clips: list[Clip]
+) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    what = f"decode {target.parent.name} {target.name}"
+    return lambda done: progress(what, done, len(clips))
