@@ -1,0 +1,325 @@
+"""Compiles a TFLite model for the Ethos-U55 with Arm's Vela, and reads the result exactly.
+
+Sizes come from the compiled file and its command stream; cycles are Vela's own estimate, which
+serves its compiler decisions and is not a measurement.
+"""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import ethosu.vela
+from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
+from ethosu.vela.tflite.Model import Model
+
+from .accelerator import get_accelerator
+from .errors import CpuOperatorError, EthosUError, ModelError
+from .operations import ByteRange, Convolution, Dma
+from .program import build_program
+from .stream import decode_commands, parse_driver_payload
+
+Optimise = Literal["Performance", "Size"]
+
+_CONFIG_FILE = Path(ethosu.vela.__file__).parent.parent / "config_files" / "Arm" / "vela.ini"
+_NPU_OPERATOR = b"ethos-u"
+_READ_ONLY_REGION = 0
+_TIMEOUT_S = 600
+# The name comes last because Vela does not quote it, whatever commas it holds.
+_LAYER_COLUMNS = (
+    "Original Operator,NNG Operator,Target,Staging Usage,Peak% (Staging),Op Cycles,"
+    "Network% (cycles),NPU,SRAM AC,DRAM AC,OnFlash AC,OffFlash AC,MAC Count,Network% (MAC),"
+    "Util% (MAC),Name"
+)
+
+
+class VelaError(EthosUError):
+    """Vela refused the model or an option; the text says which, with Vela's own words."""
+
+
+class CpuFallbackError(CpuOperatorError):
+    """Vela left operators to the CPU; `operators` names them."""
+
+    def __init__(self, path: Path, operators: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{path}: Vela leaves {len(operators)} operators to the CPU: {', '.join(operators)}; "
+            "replace them by operators the Ethos-U55 supports, or allow CPU fallback"
+        )
+        self.operators = operators
+
+
+@dataclass(frozen=True)
+class FlashBytes:
+    """What the compiled model keeps in non-volatile memory, in bytes.
+
+    `other` holds constant feature maps and the padding that aligns every part.
+    """
+
+    weights: int
+    scales: int
+    lookup_tables: int
+    other: int
+    command_stream: int
+
+    @property
+    def total(self) -> int:
+        return sum((self.weights, self.scales, self.lookup_tables, self.other, self.command_stream))
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Vela's estimate of one NPU operation; `cycles` is what it adds to the total.
+
+    The other counts overlap in time: the array itself and each memory it waits for. An operation
+    with 0 cycles is fused into the one before it.
+    """
+
+    name: str
+    operator: str
+    npu_operator: str
+    cycles: int
+    npu_cycles: int
+    sram_cycles: int
+    dram_cycles: int
+    on_chip_flash_cycles: int
+    off_chip_flash_cycles: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A compiled model, where it was compiled for, its exact sizes and estimated cycles."""
+
+    path: Path
+    accelerator: str
+    system_config: str
+    memory_mode: str
+    flash: FlashBytes
+    arena_bytes: int
+    npu_cycles: int
+    total_cycles: int
+    clock_hz: float
+    layers: tuple[LayerCost, ...]
+    cpu_operators: tuple[str, ...]
+    source: Literal["vela"] = "vela"
+
+    @property
+    def latency_us(self) -> float:
+        """Estimated time of one inference at the system configuration's clock."""
+        return self.total_cycles / self.clock_hz * 1e6
+
+
+@cache
+def system_configs() -> tuple[str, ...]:
+    """Names of the Ethos-U55 systems (clock, SRAM and flash speed) in Arm's configuration file."""
+    return tuple(n for n in _section_names("System_Config") if n.startswith("Ethos_U55"))
+
+
+@cache
+def memory_modes() -> tuple[str, ...]:
+    """Names of the memory modes: Sram_Only = weights in SRAM, Shared_Sram = weights in flash.
+
+    The Dedicated_Sram modes are left out: they need a writable second memory, which no Ethos-U55
+    system has.
+    """
+    return tuple(n for n in _section_names("Memory_Mode") if not n.startswith("Dedicated"))
+
+
+def compile(
+    tflite_path: Path,
+    out_dir: Path,
+    accelerator: str = "ethos-u55-128",
+    system_config: str = "Ethos_U55_High_End_Embedded",
+    memory_mode: str = "Shared_Sram",
+    optimise: Optimise = "Performance",
+    allow_cpu_fallback: bool = False,
+) -> CompiledModel:
+    """Write `<out_dir>/<stem>_vela.tflite` and return what it holds and costs.
+
+    Nothing is left in `out_dir` on an error.
+
+    Raises:
+        ValueError: unknown accelerator, system, memory mode or strategy, listing the valid ones.
+        VelaError: Vela cannot read or compile the model.
+        CpuFallbackError: some operator stays on the CPU and `allow_cpu_fallback` is false.
+    """
+    get_accelerator(accelerator)
+    _check_choice("system_config", system_config, system_configs())
+    _check_choice("memory_mode", memory_mode, memory_modes())
+    _check_choice("optimise", optimise, get_args(Optimise))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".vela-") as scratch:
+        _run_vela(
+            tflite_path.resolve(),
+            Path(scratch),
+            f"--accelerator-config={accelerator}",
+            f"--config={_CONFIG_FILE}",
+            f"--system-config={system_config}",
+            f"--memory-mode={memory_mode}",
+            f"--optimise={optimise}",
+            "--verbose-performance",
+        )
+        built = Path(scratch) / f"{tflite_path.stem}_vela.tflite"
+        flash, arena_bytes, cpu_operators = _read_model(built.read_bytes())
+        if cpu_operators and not allow_cpu_fallback:
+            raise CpuFallbackError(tflite_path, cpu_operators)
+        summary = _read_summary(Path(scratch) / f"{tflite_path.stem}_summary_{system_config}.csv")
+        layers = _read_layers(Path(scratch) / f"{tflite_path.stem}_per-layer.csv")
+        path = out_dir / built.name
+        os.replace(built, path)
+    return CompiledModel(
+        path=path,
+        accelerator=accelerator,
+        system_config=system_config,
+        memory_mode=memory_mode,
+        flash=flash,
+        arena_bytes=arena_bytes,
+        npu_cycles=round(float(summary["cycles_npu"])),
+        total_cycles=round(float(summary["cycles_total"])),
+        clock_hz=float(summary["core_clock"]),
+        layers=layers,
+        cpu_operators=cpu_operators,
+    )
+
+
+def _section_names(prefix: str) -> list[str]:
+    parser = configparser.ConfigParser()
+    with _CONFIG_FILE.open() as file:
+        parser.read_file(file)
+    sections = (section.partition(".") for section in parser.sections())
+    return [name for kind, _, name in sections if kind == prefix]
+
+
+def _check_choice(option: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(valid)}")
+
+
+def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "ethosu.vela", str(tflite_path), f"--output-dir={out_dir}"]
+    try:
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise VelaError(f"{tflite_path}: Vela did not finish within {_TIMEOUT_S} s") from None
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
+        raise VelaError(f"{tflite_path}: Vela stopped with {done.returncode}: " + " | ".join(words))
+
+
+def _read_model(content: bytes) -> tuple[FlashBytes, int, tuple[str, ...]]:
+    """Flash split and arena of all NPU operators, and the operators left to the CPU."""
+    model = Model.GetRootAs(content, 0)
+    graph = model.Subgraphs(0)
+    parts = []
+    arena_bytes = 0
+    cpu_operators = []
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        if code.CustomCode() != _NPU_OPERATOR:
+            output = graph.Tensors(operator.Outputs(0)).Name().decode()
+            cpu_operators.append(f"{_builtin_name(code)} ({output})")
+            continue
+        stream, constants, scratch = (graph.Tensors(operator.Inputs(i)) for i in range(3))
+        parts.append(_split_flash(_bytes_of(model, stream), len(_bytes_of(model, constants))))
+        arena_bytes = max(arena_bytes, int(scratch.ShapeAsNumpy().prod()))
+    flash = FlashBytes(
+        weights=sum(part.weights for part in parts),
+        scales=sum(part.scales for part in parts),
+        lookup_tables=sum(part.lookup_tables for part in parts),
+        other=sum(part.other for part in parts),
+        command_stream=sum(part.command_stream for part in parts),
+    )
+    return flash, arena_bytes, tuple(cpu_operators)
+
+
+def _builtin_name(code: Any) -> str:
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    return next(n for n, value in vars(BuiltinOperator).items() if value == number)
+
+
+def _bytes_of(model: Any, tensor: Any) -> bytes:
+    buffer = model.Buffers(tensor.Buffer())
+    return bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b""
+
+
+def _split_flash(stream: bytes, read_only_bytes: int) -> FlashBytes:
+    """Attribute the read-only bytes to what the commands use them as."""
+    weights: set[ByteRange] = set()
+    scales: set[ByteRange] = set()
+    tables: set[ByteRange] = set()
+    copies: list[Dma] = []
+    for operation in build_program(decode_commands(parse_driver_payload(stream).words)):
+        if isinstance(operation, Dma):
+            copies.append(operation)
+            if operation.destination.internal:
+                tables.add(operation.source)
+        elif isinstance(operation, Convolution):
+            weights.add(_origin(operation.weights, copies))
+            scales.add(_origin(operation.scales, copies))
+    weight_bytes, scale_bytes, table_bytes = (
+        sum(used.length for used in ranges) for ranges in (weights, scales, tables)
+    )
+    other_bytes = read_only_bytes - weight_bytes - scale_bytes - table_bytes
+    if other_bytes < 0:
+        raise ModelError(
+            f"commands read {read_only_bytes - other_bytes} constant bytes, the model holds "
+            f"{read_only_bytes}"
+        )
+    return FlashBytes(weight_bytes, scale_bytes, table_bytes, other_bytes, len(stream))
+
+
+def _origin(used: ByteRange, copies: list[Dma]) -> ByteRange:
+    """Where in the read-only region `used` lies or was copied from, by the last copy onto it."""
+    if used.region == _READ_ONLY_REGION:
+        return used
+    for copy in reversed(copies):
+        offset = used.address - copy.destination.address
+        inside = 0 <= offset and offset + used.length <= copy.destination.length
+        if inside and copy.destination.region == used.region and not copy.destination.internal:
+            source = copy.source
+            return ByteRange(source.region, source.address + offset, used.length)
+    raise ModelError(f"no command copies the {used.length} constant bytes at {used.address:#x}")
+
+
+def _read_summary(path: Path) -> dict[str, str]:
+    with path.open(newline="") as file:
+        return next(csv.DictReader(file))
+
+
+def _read_layers(path: Path) -> tuple[LayerCost, ...]:
+    if not path.exists():  # Vela writes no table for a model it leaves to the CPU.
+        return ()
+    lines = path.read_text().splitlines()
+    if lines[0] != _LAYER_COLUMNS:
+        raise VelaError(f"Vela's per-layer table has columns {lines[0]!r}; this is another version")
+    return tuple(_parse_layers(lines[1:]))
+
+
+def _parse_layers(lines: list[str]) -> Iterator[LayerCost]:
+    for line in lines:
+        cells = line.split(",", _LAYER_COLUMNS.count(","))
+        cycles, _, npu, sram, dram, on_chip, off_chip, macs = map(float, cells[5:13])
+        yield LayerCost(
+            name=cells[15],
+            operator=cells[0],
+            npu_operator=cells[1],
+            cycles=round(cycles),
+            npu_cycles=round(npu),
+            sram_cycles=round(sram),
+            dram_cycles=round(dram),
+            on_chip_flash_cycles=round(on_chip),
+            off_chip_flash_cycles=round(off_chip),
+            macs=round(macs),
+        )

@@ -1,0 +1,155 @@
+"""Runners that execute the one-hop model, all with one interface, and streaming through them.
+
+A recurrent model passes its state explicitly: output `<state>_next` of one hop is input `<state>`
+of the next. What is left over is the features going in and the mask coming out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+_NEXT = "_next"
+
+
+class TargetError(ValueError):
+    """A model or its inputs do not fit the runner; the text names the tensor."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A model input or output: real value = scale * (stored integer - zero_point)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    def quantize(self, values: Array) -> Array:
+        """Real values to stored integers, nearest, half to even, saturated."""
+        info = np.iinfo(self.dtype)
+        stored = np.rint(values / np.float32(self.scale)) + self.zero_point
+        return np.clip(stored, info.min, info.max).astype(self.dtype)
+
+    def dequantize(self, stored: Array) -> NDArray[np.float32]:
+        """Stored integers to real values."""
+        centred = stored.astype(np.int32) - self.zero_point
+        return centred.astype(np.float32) * np.float32(self.scale)
+
+    def zeros(self) -> Array:
+        """The real value 0 in every element."""
+        return np.full(self.shape, self.zero_point, self.dtype)
+
+
+class Runner(Protocol):
+    """Runs one hop: integers in, integers out, by tensor name; keeps no state between hops."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorSpec]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorSpec]: ...
+
+    def step(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Map every input, shaped and typed as its spec, to every output."""
+        ...
+
+
+def check_inputs(specs: Mapping[str, TensorSpec], inputs: Mapping[str, Array]) -> None:
+    """Raise `TargetError` unless `inputs` are exactly the tensors `specs` describe."""
+    if inputs.keys() != specs.keys():
+        raise TargetError(f"inputs are {sorted(inputs)}; the model takes {sorted(specs)}")
+    for name, spec in specs.items():
+        if (inputs[name].shape, inputs[name].dtype) != (spec.shape, spec.dtype):
+            raise TargetError(
+                f"input {name!r} is {inputs[name].dtype}{list(inputs[name].shape)}; the model "
+                f"takes {spec.dtype}{list(spec.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class HopModel:
+    """Names of a runner's tensors by role: features in, mask out, states fed back."""
+
+    features: str
+    mask: str
+    states: tuple[str, ...]
+
+    @classmethod
+    def of(cls, runner: Runner) -> HopModel:
+        """Read the roles off the names.
+
+        Raises:
+            TargetError: a state output without a matching input, a state whose output is quantized
+                otherwise than its input, or not exactly one features input and one mask output.
+        """
+        states = tuple(name for name in runner.inputs if name + _NEXT in runner.outputs)
+        features = [name for name in runner.inputs if name not in states]
+        masks = [name for name in runner.outputs if name.removesuffix(_NEXT) not in states]
+        if len(features) != 1 or len(masks) != 1:
+            raise TargetError(
+                f"expected one features input and one mask output beside the states {states}; "
+                f"found inputs {features} and outputs {masks}"
+            )
+        for name in states:
+            before, after = runner.inputs[name], runner.outputs[name + _NEXT]
+            if (before.shape, before.dtype, before.scale, before.zero_point) != (
+                after.shape,
+                after.dtype,
+                after.scale,
+                after.zero_point,
+            ):
+                raise TargetError(
+                    f"state {name!r} goes in as {before} and comes out as {after}; expected the "
+                    "same shape, type and quantization"
+                )
+        return cls(features[0], masks[0], states)
+
+
+def stream(runner: Runner, features: Array) -> Array:
+    """Run hop after hop with state fed back, from the zero state.
+
+    Args:
+        runner: a one-hop model whose features input is [1, F].
+        features: [T, F], real (float, quantized here) or already stored integers.
+
+    Returns:
+        The mask as stored integers, [T, M].
+
+    Raises:
+        TargetError: the model's tensors do not follow the naming above, or F differs.
+    """
+    return np.concatenate(list(_hops(runner, features[:, None, :])))
+
+
+def stream_batch(runner: Runner, features: Array) -> Array:
+    """Run B independent streams side by side, on a runner whose tensors start with axis B.
+
+    Args:
+        runner: a one-hop model opened with batch size B.
+        features: [B, T, F], real or stored integers.
+
+    Returns:
+        The masks as stored integers, [B, T, M]; each as `stream` alone would give it.
+
+    Raises:
+        TargetError: as `stream`.
+    """
+    return np.stack(list(_hops(runner, np.swapaxes(features, 0, 1))), axis=1)
+
+
+def _hops(runner: Runner, features: Array) -> Iterator[Array]:
+    roles = HopModel.of(runner)
+    spec = runner.inputs[roles.features]
+    stored = spec.quantize(features) if np.issubdtype(features.dtype, np.floating) else features
+    states = {name: runner.inputs[name].zeros() for name in roles.states}
+    for hop in stored:
+        outputs = runner.step({roles.features: hop, **states})
+        states = {name: outputs[name + _NEXT] for name in roles.states}
+        yield outputs[roles.mask]
