@@ -1,34 +1,62 @@
-"""Score public enhancers on a set of mixtures: the figures a new model has to beat.
+"""Score public enhancers on fixed mixtures: the figures a new model has to beat.
 
-`python -m pipeline.metrics.peers --mixtures DIR --cache DIR --output peers.json` scores a folder
-laid out as `clean/NAME.wav` and `noisy/NAME.wav`, with `manifest.json` naming each mixture's SNR.
+    python -m pipeline.metrics.peers --corpus DIR --mixtures LIST.json --cache DIR --output OUT.json
+
+scores them on a list of mixtures rebuilt from the test split of a prepared corpus.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
-from pipeline.metrics.quality import ClipPair, ClipScores, Summary, score_many, summarise
+from pipeline.metrics.peer_wheels import WheelError
+from pipeline.metrics.quality import (
+    ClipPair,
+    ClipScores,
+    Statistic,
+    Summary,
+    score_many,
+    scores_as_json,
+    summarise,
+    summary_as_json,
+)
 
 NOISY = "noisy"
 IDEAL_RATIO_MASK = "ideal ratio mask"
+COLUMNS = ("si_sdr_db", "si_sdri_db", "sdr_db", "sdri_db", "pesq_wb", "stoi")
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """One test mixture: float32 `[samples]` in [-1, 1] at 16 kHz, aligned and equally long."""
+class Mixture(Protocol):
+    """One test mixture; `clean` and `noisy` are aligned float32 `[samples]` at 16 kHz."""
 
-    clip: str
-    snr_db: float
-    clean: Signal
-    noisy: Signal
+    @property
+    def name(self) -> str:
+        """Unique in its list."""
+
+    @property
+    def snr_db(self) -> float:
+        """Speech to noise, for grouping."""
+
+    @property
+    def clean(self) -> Signal:
+        """The reference."""
+
+    @property
+    def noisy(self) -> Signal:
+        """What an enhancer gets."""
 
 
 Enhancer = Callable[[Mixture], Signal]
 MaskOracle = Callable[[Signal, Signal], Signal]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -68,22 +96,96 @@ def enhancers(peers: Mapping[str, Peer], mask_oracle: MaskOracle | None) -> dict
 
 
 def compare(
-    table: Mapping[str, Enhancer], mixtures: Sequence[Mixture], workers: int = 1
+    table: Mapping[str, Enhancer],
+    mixtures: Sequence[Mixture],
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Iterator[PeerResult]:
     """Yield each enhancer's result in the table's order; improvements are against the mixtures.
+
+    `progress` gets (enhancer, mixtures scored, mixtures in all).
 
     Raises:
         ValueError: as `quality.score`, naming enhancer and clip, or if there is no mixture.
     """
 
-    def scored(name: str, enhance: Enhancer) -> list[ClipScores]:
-        pairs = (ClipPair(f"{name}: {m.clip}", m.snr_db, m.clean, enhance(m)) for m in mixtures)
+    def scored(name: str, enhance: Enhancer) -> Iterator[ClipScores]:
+        pairs = (ClipPair(f"{name}: {m.name}", m.snr_db, m.clean, enhance(m)) for m in mixtures)
         rows = score_many(pairs, workers)
-        return [
-            ClipScores(m.clip, m.snr_db, row.scores) for m, row in zip(mixtures, rows, strict=True)
-        ]
+        for done, (mixture, row) in enumerate(zip(mixtures, rows, strict=True), start=1):
+            if progress:
+                progress(name, done, len(mixtures))
+            yield ClipScores(mixture.name, mixture.snr_db, row.scores)
 
-    noisy = scored(NOISY, lambda mixture: mixture.noisy)
+    noisy = list(scored(NOISY, lambda mixture: mixture.noisy))
     for name, enhance in table.items():
-        rows = noisy if name == NOISY else scored(name, enhance)
+        rows = noisy if name == NOISY else list(scored(name, enhance))
         yield PeerResult(name, rows, summarise(rows, noisy))
+
+
+def as_json(results: Iterable[PeerResult]) -> dict[str, Any]:
+    """Summary and scores of every clip for each enhancer, as JSON data."""
+    return {
+        result.name: summary_as_json(result.summary)
+        | {"clips": {row.clip: scores_as_json(row.scores) for row in result.rows}}
+        for result in results
+    }
+
+
+def as_table(results: Sequence[PeerResult]) -> str:
+    """Markdown tables of all metrics, mean and standard error: over all mixtures, then per SNR."""
+    lines = _table_head("overall", COLUMNS)
+    lines += [_table_row(result.name, result.summary.overall, COLUMNS) for result in results]
+    for snr_db in results[0].summary.per_snr_db:
+        lines += ["", *_table_head(f"{snr_db:g} dB", COLUMNS)]
+        lines += [_table_row(r.name, r.summary.per_snr_db[snr_db], COLUMNS) for r in results]
+    return "\n".join(lines)
+
+
+def _table_head(title: str, columns: Sequence[str]) -> list[str]:
+    return [f"| {title} | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+
+
+def _table_row(name: str, statistics: Mapping[str, Statistic], columns: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(_cell(statistics[column]) for column in columns)} |"
+
+
+def _cell(value: Statistic) -> str:
+    missing = f" ({value.valid} of {value.total})" if value.valid < value.total else ""
+    return f"{value.mean:.3f} ± {value.standard_error:.3f}{missing}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's description."""
+    from pipeline.corpora.prepared import open_split
+    from pipeline.corpora.testset import load_mixtures
+
+    parser = argparse.ArgumentParser(prog="pipeline.metrics.peers", description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="prepared corpus")
+    parser.add_argument("--split", default="test", help="split the mixtures are made from")
+    parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
+    parser.add_argument("--cache", type=Path, required=True, help="where downloaded wheels lie")
+    parser.add_argument("--output", type=Path, required=True, help="results, JSON")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
+    options = parser.parse_args(arguments)
+
+    try:
+        stores = open_split(options.corpus, options.split)
+        mixtures = list(load_mixtures(options.mixtures, *stores))
+        table = enhancers(load_peers(options.cache), mask_oracle=None)
+        results = list(compare(table, mixtures, options.workers, _show_progress))
+        partial = options.output.with_suffix(".partial")
+        partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
+        partial.replace(options.output)
+    except (WheelError, ImportError, ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    print(as_table(results))
+
+
+def _show_progress(name: str, done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r{name}: {done} of {total} mixtures", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -195,22 +195,25 @@ def summarise(rows: Sequence[ClipScores], noisy: Sequence[ClipScores] = ()) -> S
     )
 
 
+def scores_as_json(scores: Scores) -> dict[str, float | None]:
+    """One clip's scores as JSON data: NaN (no value) becomes null."""
+    return _null_for_nan(asdict(scores))
+
+
 def summary_as_json(summary: Summary) -> dict[str, Any]:
     """The summary as JSON data: SNRs become keys such as "-6", NaN (no value) becomes null."""
 
-    def plain(statistics: Mapping[str, Statistic]) -> dict[str, dict[str, float | int | None]]:
-        return {
-            metric: {
-                name: None if math.isnan(value) else value
-                for name, value in asdict(statistic).items()
-            }
-            for metric, statistic in statistics.items()
-        }
+    def plain(statistics: Mapping[str, Statistic]) -> dict[str, dict[str, float | None]]:
+        return {metric: _null_for_nan(asdict(value)) for metric, value in statistics.items()}
 
     return {
         "overall": plain(summary.overall),
         "per_snr_db": {f"{snr:g}": plain(stats) for snr, stats in summary.per_snr_db.items()},
     }
+
+
+def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _score_pair(pair: ClipPair) -> ClipScores:

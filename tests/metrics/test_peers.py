@@ -2,7 +2,9 @@
 
 import builtins
 import ctypes
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.metrics import peer_models
+from pipeline.corpora.prepared import open_split
+from pipeline.corpora.store import StoreWriter
+from pipeline.corpora.testset import draw_list, write_list
+from pipeline.metrics import peer_models, peers
 from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
-from pipeline.metrics.peers import Mixture, compare, enhancers
+from pipeline.metrics.peers import Mixture, as_json, as_table, compare, enhancers
 
 LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
 
@@ -148,13 +153,21 @@ def test_without_onnxruntime_the_extra_to_install_is_named(
             peer.load(tmp_path)
 
 
+@dataclass(frozen=True)
+class Clip:
+    name: str
+    snr_db: float
+    clean: Signal
+    noisy: Signal
+
+
 def mixtures() -> list[Mixture]:
     rng = np.random.default_rng(3)
-    made = []
+    made: list[Mixture] = []
     for i, snr_db in enumerate((0.0, 6.0, 0.0, 6.0)):
-        clean = rng.standard_normal(8000).astype(np.float32) * 0.1
-        noise = rng.standard_normal(8000).astype(np.float32) * 0.1 * 10 ** (-snr_db / 20)
-        made.append(Mixture(f"clip{i}", snr_db, clean, (clean + noise).astype(np.float32)))
+        clean = rng.standard_normal(16_000).astype(np.float32) * 0.1
+        noise = rng.standard_normal(16_000).astype(np.float32) * 0.1 * 10 ** (-snr_db / 20)
+        made.append(Clip(f"clip{i}", snr_db, clean, (clean + noise).astype(np.float32)))
     return made
 
 
@@ -172,7 +185,7 @@ def test_comparison_has_every_enhancer_and_measures_against_the_mixture() -> Non
     table = enhancers({"half": Halve()}, oracle)
     results = {result.name: result for result in compare(table, made)}
     assert list(results) == ["noisy", "half", "ideal ratio mask"]
-    assert [row.clip for row in results["half"].rows] == [m.clip for m in made]
+    assert [row.clip for row in results["half"].rows] == [m.name for m in made]
     overall = {name: result.summary.overall for name, result in results.items()}
     assert overall["noisy"]["si_sdri_db"].mean == 0.0
     assert overall["half"]["si_sdri_db"].mean == pytest.approx(0, abs=1e-4)  # scale-invariant
@@ -189,3 +202,66 @@ def test_a_bad_output_names_the_enhancer_and_the_clip() -> None:
     table = enhancers({"mute": Mute()}, mask_oracle=None)
     with pytest.raises(ValueError, match="mute: clip0: estimate is silent"):
         list(compare(table, mixtures()))
+
+
+def test_table_and_json_hold_the_same_figures_and_count_what_has_no_value() -> None:
+    made = mixtures()
+    time_s = np.arange(16_000) / 16_000
+    made[0].clean[:] = np.sin(2 * np.pi * 20 * time_s)  # PESQ hears nothing below its band
+    made[0].noisy[:] = 0.5 * made[0].clean
+    steps: list[tuple[str, int, int]] = []
+    results = list(compare(enhancers({}, None), made, progress=lambda *step: steps.append(step)))
+    assert steps == [("noisy", done, 4) for done in (1, 2, 3, 4)]
+
+    data = json.loads(json.dumps(as_json(results), allow_nan=False))["noisy"]
+    assert data["clips"]["clip0"]["pesq_wb"] is None
+    pesq = data["overall"]["pesq_wb"]
+    assert (pesq["valid"], pesq["total"]) == (3, 4)
+    assert pesq["mean"] == pytest.approx(
+        np.mean([data["clips"][f"clip{i}"]["pesq_wb"] for i in (1, 2, 3)])
+    )
+    table = as_table(results).splitlines()
+    assert table[0] == "| overall | si_sdr_db | si_sdri_db | sdr_db | sdri_db | pesq_wb | stoi |"
+    assert f"| {pesq['mean']:.3f} ± {pesq['standard_error']:.3f} (3 of 4) |" in table[2]
+    assert [line.split("|")[1].strip() for line in table if line.startswith("|")][3::3] == [
+        "0 dB",
+        "6 dB",
+    ]
+
+
+def test_command_line_scores_a_mixture_list_and_reports_errors_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(4)
+    for role, kind in (("speech", "speech"), ("noise", "ambience")):
+        writer = StoreWriter(tmp_path / "test" / role)
+        samples = 0.1 * rng.standard_normal(20_000)
+        origin = {"source": "made", "speaker": "one", "licence": "CC0"}
+        writer.append(samples, name=f"{role}.wav", kind=kind, **origin)
+        writer.close()
+    stores = open_split(tmp_path, "test")
+    drawn = draw_list(
+        *stores, prefix="t", snrs_db=(0, 6), kinds=("ambience",), samples=16_000, seed=1
+    )
+    write_list(drawn, tmp_path / "list.json")
+    monkeypatch.setattr(peers, "load_peers", lambda cache_dir: {"half": Halve()})
+    output = tmp_path / "out.json"
+    options = ["--corpus", str(tmp_path), "--mixtures", str(tmp_path / "list.json")]
+    options += ["--cache", str(tmp_path), "--output", str(output), "--workers", "1"]
+
+    peers.main(options)
+    printed = capsys.readouterr()
+    results = json.loads(output.read_text())
+    assert list(results) == ["noisy", "half"]
+    assert list(results["half"]["clips"]) == ["t-000", "t-001"]
+    mean = results["half"]["overall"]["si_sdr_db"]["mean"]
+    assert mean == pytest.approx(3, abs=0.3)
+    assert f"| half | {mean:.3f} ± " in printed.out
+    assert "half: 2 of 2 mixtures" in printed.err
+
+    output.unlink()
+    (tmp_path / "list.json").write_text("{}")
+    with pytest.raises(SystemExit) as stop:
+        peers.main(options)
+    assert stop.value.code == 2 and not output.exists()
+    assert "error: " in (message := capsys.readouterr().err) and "list.json: not a mix" in message
