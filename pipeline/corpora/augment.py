@@ -169,6 +169,7 @@ def _append(writer: StoreWriter, clip: StoredClip, samples: np.ndarray, suffix: 
         speaker=clip.speaker + suffix,
         licence=clip.licence,
         kind=clip.kind,
+        weight=clip.weight,
     )
 
 

@@ -36,7 +36,8 @@ class Rule:
     """Which files of a package are used, and as what.
 
     `pattern` is searched in the file's path inside the package (for the archives inside two of
-    the packages: the member's name).
+    the packages: the member's name). `weight` is how often a voice is drawn in training:
+    recordings with an audible noise floor or without high frequencies are drawn less.
     """
 
     split: str
@@ -46,6 +47,7 @@ class Rule:
     licence: str
     pattern: str
     excluded: str = r"(?!)"
+    weight: float = 1.0
 
     def takes(self, name: str) -> bool:
         return bool(re.search(self.pattern, name)) and not re.search(self.excluded, name)
@@ -75,9 +77,10 @@ def _prompts(split: str, speaker: str, licence: str) -> tuple[Rule, ...]:
     return (Rule(split, "speech", "speech", speaker, licence, _PROMPT, _NOT_A_PROMPT),)
 
 
-def _stamps(split: str, language: str) -> Rule:
+def _stamps(split: str, role: str, kind: str, language: str, weight: float = 1.0) -> Rule:
     pattern = rf"_desc_{language}\.ogg$"
-    return Rule(split, "speech", "speech", f"tuxpaint-{language}", "GPL-2", pattern)
+    speaker = f"tuxpaint-{language}"
+    return Rule(split, role, kind, speaker, "GPL-2", pattern, weight=weight)
 
 
 PACKAGES: tuple[Package, ...] = (
@@ -116,11 +119,12 @@ PACKAGES: tuple[Package, ...] = (
         "2022.06.04-1",
         "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
         (
-            _stamps("train", "ro"),
-            _stamps("train", "bg"),
-            _stamps("train", "da"),
-            _stamps("valid", "fr"),
-            _stamps("valid", "el"),
+            _stamps("train", "speech", "speech", "ro", weight=0.35),
+            _stamps("train", "speech", "speech", "bg"),
+            _stamps("train", "speech", "speech", "da", weight=0.5),
+            _stamps("valid", "speech", "speech", "el"),
+            # Noise lies only 15 dB under this voice: fit for babble, not for a clean target.
+            _stamps("valid", "noise", "voice", "fr"),
             Rule(
                 "valid", "noise", "impulsive", "", "GPL-2", r"/stamps/.*\.ogg$", r"_desc|/symbols/"
             ),
@@ -130,7 +134,11 @@ PACKAGES: tuple[Package, ...] = (
         "fillets-ng-data-nl",
         "1.0.1-1.1",
         "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10",
-        (Rule("train", "speech", "speech", "fillets-nl", "GPL-2", r"/nl/[^/]+\.ogg$"),),
+        (
+            Rule(
+                "train", "speech", "speech", "fillets-nl", "GPL-2", r"/nl/[^/]+\.ogg$", weight=0.35
+            ),
+        ),
     ),
     Package(
         "fillets-ng-data-cs",
@@ -362,4 +370,5 @@ def _clips(package: Package, folder: Path) -> Iterator[Clip]:
             kind=rule.kind,
             role=rule.role,
             split=rule.split,
+            weight=rule.weight,
         )

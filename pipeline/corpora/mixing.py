@@ -104,7 +104,7 @@ class Mixer:
 
         Args:
             speech: voices are drawn in proportion to the square root of their length, so a large
-                one does not drown the small ones.
+                one does not drown the small ones, times their weight.
             noise: first a kind is drawn by `kind_weights` (1 where not listed), then a clip.
             crop_samples: T, samples of every crop.
             seed: together with the step it decides everything.
@@ -219,8 +219,9 @@ def _voices(store: Store) -> tuple[list[_Pool], np.ndarray]:
         pools.setdefault(clip.speaker, _Pool()).clips.append(clip)
     for pool in pools.values():
         pool.finish()
-    seconds = [sum(clip.length for clip in pool.clips) for pool in pools.values()]
-    return list(pools.values()), _cumulative(np.sqrt(seconds))
+    lengths = [sum(clip.length for clip in pool.clips) for pool in pools.values()]
+    weights = [pool.clips[0].weight for pool in pools.values()]
+    return list(pools.values()), _cumulative(np.sqrt(lengths) * weights)
 
 
 def _kinds(store: Store, weights: Mapping[str, float]) -> tuple[list[_Pool], np.ndarray]:

@@ -50,6 +50,7 @@ class Clip:
         kind: "speech", "voice" (raw material of babble), "ambience", "impulsive", "music", ...
         role: "speech" or "noise".
         split: "train", "valid" or "test".
+        weight: how often its speaker is drawn in mixing, relative to others.
     """
 
     path: Path
@@ -60,9 +61,10 @@ class Clip:
     kind: str
     role: str
     split: str
+    weight: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredClip:
     """One entry of the index; `start` and `length` count samples, `level_dbfs` is active level."""
 
@@ -74,6 +76,7 @@ class StoredClip:
     start: int
     length: int
     level_dbfs: float
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ class StoreWriter:
         speaker: str,
         licence: str,
         kind: str,
+        weight: float = 1.0,
     ) -> None:
         """Add float [samples]; what exceeds full scale is scaled down, never wrapped."""
         peak = float(np.abs(samples).max(initial=1e-9))
@@ -168,6 +172,7 @@ class StoreWriter:
                 start=self._position,
                 length=len(samples),
                 level_dbfs=round(active_level_dbfs(scaled), 2),
+                weight=weight,
             )
         )
         self._position += len(samples)
@@ -226,6 +231,7 @@ def build_store(
                 speaker=clip.speaker,
                 licence=clip.licence,
                 kind=clip.kind,
+                weight=clip.weight,
             )
         if progress:
             progress(done)

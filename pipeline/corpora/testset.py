@@ -185,7 +185,9 @@ def _noise_pieces(
     voices = [clip for clip in noise.clips if clip.kind == "voice"]
     speakers = sorted({clip.speaker for clip in voices})
     pieces: tuple[Piece, ...] = ()
-    for speaker in rng.permutation(speakers)[: rng.integers(4, 7)]:
+    order = rng.permutation(speakers)
+    for number in range(rng.integers(4, 7)):
+        speaker = order[number % len(order)]
         lines = [clip for clip in voices if clip.speaker == speaker]
         pieces += _sequence(lines, rng, samples, pause_s=(0.0, 0.2), leveled=True)
     return pieces
