@@ -1,0 +1,13 @@
+#pragma once
+
+#include "base/status.h"
+
+namespace enhancer {
+
+/// Parse the command line, load the model found in memory, run the command, report. The command
+/// line is cut into words in place. Commands:
+///   enhance NOISY.wav ENHANCED.wav [TRACE]
+///   benchmark [PASSES]
+Error run_application(char* command_line);
+
+}  // namespace enhancer

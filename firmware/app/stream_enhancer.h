@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/span.h"
+#include "base/status.h"
+#include "dsp/bands.h"
+#include "dsp/stft.h"
+#include "engine/engine.h"
+
+namespace enhancer {
+
+/// Cost of one hop.
+struct HopCost {
+  std::uint64_t features_ticks = 0;   ///< STFT, bands, quantization.
+  std::uint64_t inference_ticks = 0;  ///< Copies, NPU job, waiting.
+  std::uint64_t synthesis_ticks = 0;  ///< Gains, inverse STFT, overlap-add.
+  NpuCounters npu;
+
+  std::uint64_t total_ticks() const { return features_ticks + inference_ticks + synthesis_ticks; }
+};
+
+/// The whole enhancer: 256 noisy samples in, 256 enhanced samples of one hop earlier out.
+class StreamEnhancer {
+ public:
+  /// Use a loaded engine and the constants of its package; forget all audio and state.
+  void start(Engine& engine, const ModelPackage& package);
+
+  Status process(Span<const float> noisy, Span<float> enhanced, HopCost& cost);
+
+  /// What went into and came out of the network in the last hop.
+  Span<const std::int8_t> features() const { return {features_, band_count_}; }
+  Span<const std::int8_t> mask() const { return {mask_, band_count_}; }
+
+ private:
+  Engine* engine_ = nullptr;
+  std::size_t band_count_ = 0;
+  Stft stft_;
+  Bands bands_;
+  Stft::Spectrum spectrum_ = {};
+  float bins_[kBins] = {};
+  std::int8_t features_[kMaxBands] = {};
+  std::int8_t mask_[kMaxBands] = {};
+};
+
+}  // namespace enhancer

@@ -1,0 +1,67 @@
+#include "base/status.h"
+
+namespace enhancer {
+
+const char* error_name(Error error) {
+  switch (error) {
+    case Error::kNone:
+      return "none";
+    case Error::kUsage:
+      return "usage";
+    case Error::kPackageMissing:
+      return "package_missing";
+    case Error::kPackageVersion:
+      return "package_version";
+    case Error::kPackageTruncated:
+      return "package_truncated";
+    case Error::kPackageChecksum:
+      return "package_checksum";
+    case Error::kPackageMalformed:
+      return "package_malformed";
+    case Error::kPackageNoEngine:
+      return "package_no_engine";
+    case Error::kNpuAbsent:
+      return "npu_absent";
+    case Error::kNpuArchitecture:
+      return "npu_architecture";
+    case Error::kNpuConfiguration:
+      return "npu_configuration";
+    case Error::kNpuReset:
+      return "npu_reset";
+    case Error::kNpuBusFault:
+      return "npu_bus_fault";
+    case Error::kNpuCommand:
+      return "npu_command";
+    case Error::kNpuTimeout:
+      return "npu_timeout";
+    case Error::kArenaTooSmall:
+      return "arena_too_small";
+    case Error::kFileOpen:
+      return "file_open";
+    case Error::kFileRead:
+      return "file_read";
+    case Error::kFileWrite:
+      return "file_write";
+    case Error::kWavMalformed:
+      return "wav_malformed";
+    case Error::kWavUnsupported:
+      return "wav_unsupported";
+    case Error::kGoldenMissing:
+      return "golden_missing";
+    case Error::kGoldenMismatch:
+      return "golden_mismatch";
+    case Error::kTflmSchema:
+      return "tflm_schema";
+    case Error::kTflmOperator:
+      return "tflm_operator";
+    case Error::kTflmTensors:
+      return "tflm_tensors";
+    case Error::kTflmInvoke:
+      return "tflm_invoke";
+    case Error::kCpuFault:
+      return "cpu_fault";
+  }
+  return "unknown";
+}
+
+}  // namespace enhancer

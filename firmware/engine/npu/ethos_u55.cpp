@@ -1,0 +1,155 @@
+#include "engine/npu/ethos_u55.h"
+
+#include "platform/platform.h"
+
+namespace enhancer::ethos_u55 {
+namespace {
+
+using platform::npu_read;
+using platform::npu_write;
+
+enum Register : std::uint32_t {
+  kId = 0x000,
+  kStatus = 0x004,
+  kCommand = 0x008,
+  kReset = 0x00C,
+  kQueueBase = 0x010,
+  kQueueConfig = 0x01C,
+  kQueueSize = 0x020,
+  kProtection = 0x024,
+  kConfig = 0x028,
+  kRegionConfig = 0x03C,
+  kAxiLimit0 = 0x040,
+  kBasePointer0 = 0x080,
+  kPmuControl = 0x180,
+  kPmuEnableSet = 0x184,
+  kPmuEnableClear = 0x188,
+  kPmuCycleLow = 0x1A0,
+  kPmuCycleHigh = 0x1A4,
+  kPmuCycleConfig = 0x1A8,
+  kPmuCounter0 = 0x300,
+  kPmuEventType0 = 0x380,
+};
+
+constexpr std::uint32_t kStatusBusFault = 1U << 2;
+constexpr std::uint32_t kStatusResetPending = 1U << 3;
+constexpr std::uint32_t kStatusCommandParseError = 1U << 4;
+constexpr std::uint32_t kStatusCommandEnd = 1U << 5;
+constexpr std::uint32_t kStatusEccFault = 1U << 8;
+
+constexpr std::uint32_t kCommandRun = 1U << 0;
+constexpr std::uint32_t kPrivilegedSecure = 1;
+/// Architecture version in the ID register: major (4 bits), minor (8 bits), patch (4 bits).
+constexpr std::uint32_t kArchitectureShift = 16;
+constexpr std::uint32_t kArchitectureMajorShift = 28;
+
+/// AXI limits: bursts of up to 256 bytes, memory type "write-back, allocate on read and write",
+/// 32 outstanding reads and 16 outstanding writes, the most the NPU allows.
+constexpr std::uint32_t kAxiLimit = 0x0F1F00F2;
+constexpr std::uint32_t kAxiLimits = 4;
+
+/// Each region, and the command queue, uses one of four traffic classes: 0 and 1 leave through
+/// AXI port 0 (SRAM), 2 and 3 through AXI port 1 (flash, DDR).
+enum TrafficClass : std::uint32_t { kSram = 0, kSramReadOnly = 1, kFlash = 3 };
+
+enum PmuEvent : std::uint32_t {
+  kNpuActive = 0x23,
+  kAxi0ReadBeat = 0x82,
+  kAxi0WriteBeat = 0x87,
+  kAxi1ReadBeat = 0x182,
+};
+constexpr std::uint32_t kPmuEvents[] = {kNpuActive, kAxi0ReadBeat, kAxi0WriteBeat, kAxi1ReadBeat};
+constexpr std::uint32_t kPmuEnableAndClear = 0x7;
+constexpr std::uint32_t kPmuAllCounters = 0x8000000F;
+
+constexpr int kResetPolls = 10000;
+
+void write_address(std::uint32_t offset, const void* address) {
+  const std::uint64_t value = reinterpret_cast<std::uintptr_t>(address);
+  npu_write(offset, static_cast<std::uint32_t>(value));
+  npu_write(offset + 4, static_cast<std::uint32_t>(value >> 32));
+}
+
+void start_counters() {
+  npu_write(kPmuControl, kPmuEnableAndClear);
+  npu_write(kPmuCycleConfig, 0);
+  for (std::uint32_t index = 0; index < 4; ++index) {
+    npu_write(kPmuEventType0 + 4 * index, kPmuEvents[index]);
+  }
+  npu_write(kPmuEnableSet, kPmuAllCounters);
+}
+
+NpuCounters stop_counters() {
+  npu_write(kPmuEnableClear, kPmuAllCounters);
+  NpuCounters counters;
+  counters.total_cycles =
+      npu_read(kPmuCycleLow) | static_cast<std::uint64_t>(npu_read(kPmuCycleHigh)) << 32;
+  counters.active_cycles = npu_read(kPmuCounter0);
+  counters.axi0_read_beats = npu_read(kPmuCounter0 + 4);
+  counters.axi0_write_beats = npu_read(kPmuCounter0 + 8);
+  counters.axi1_read_beats = npu_read(kPmuCounter0 + 12);
+  return counters;
+}
+
+}  // namespace
+
+Status probe(std::uint32_t architecture, std::uint32_t config) {
+  const std::uint32_t id = npu_read(kId);
+  if (id == 0) {
+    return {Error::kNpuAbsent};
+  }
+  // A newer minor version runs older command streams.
+  if (id >> kArchitectureMajorShift != architecture >> kArchitectureMajorShift ||
+      id >> kArchitectureShift < architecture >> kArchitectureShift) {
+    return {Error::kNpuArchitecture, architecture, id};
+  }
+  const std::uint32_t actual = npu_read(kConfig);
+  return actual == config ? kOk : Status{Error::kNpuConfiguration, config, actual};
+}
+
+Status reset() {
+  npu_write(kReset, kPrivilegedSecure);
+  for (int poll = 0; poll < kResetPolls; ++poll) {
+    if ((npu_read(kStatus) & kStatusResetPending) == 0) {
+      const std::uint32_t protection = npu_read(kProtection);
+      if (protection != kPrivilegedSecure) {
+        return {Error::kNpuReset, kPrivilegedSecure, protection};
+      }
+      for (std::uint32_t index = 0; index < kAxiLimits; ++index) {
+        npu_write(kAxiLimit0 + 4 * index, kAxiLimit);
+      }
+      return kOk;
+    }
+  }
+  return {Error::kNpuReset, 0, npu_read(kStatus)};
+}
+
+Status run(const Job& job, NpuCounters& counters) {
+  write_address(kQueueBase, job.stream.data());
+  npu_write(kQueueSize, static_cast<std::uint32_t>(job.stream.size()));
+  npu_write(kQueueConfig, kFlash);
+  write_address(kBasePointer0, job.weights.data());
+  write_address(kBasePointer0 + 8, job.arena.data());
+  write_address(kBasePointer0 + 16, job.arena.data());
+  const std::uint32_t weights_class = job.weights_in_sram ? kSramReadOnly : kFlash;
+  npu_write(kRegionConfig, weights_class | kSram << 2 | kSram << 4);
+
+  start_counters();
+  npu_write(kCommand, kCommandRun);
+  // A job takes milliseconds; after a second the NPU will not answer any more.
+  const bool answered = platform::npu_wait_for_interrupt(platform::ticks_per_second());
+  counters = stop_counters();
+  const std::uint32_t status = npu_read(kStatus);
+  if (!answered) {
+    return {Error::kNpuTimeout, kStatusCommandEnd, status};
+  }
+  if ((status & (kStatusBusFault | kStatusEccFault)) != 0) {
+    return {Error::kNpuBusFault, kStatusCommandEnd, status};
+  }
+  if ((status & kStatusCommandParseError) != 0 || (status & kStatusCommandEnd) == 0) {
+    return {Error::kNpuCommand, kStatusCommandEnd, status};
+  }
+  return kOk;
+}
+
+}  // namespace enhancer::ethos_u55

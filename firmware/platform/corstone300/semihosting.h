@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+
+/// Arm semihosting (Semihosting for AArch32 and AArch64, Arm IHI 0100).
+namespace enhancer::corstone300::semihosting {
+
+[[noreturn]] void exit(int code);
+
+/// Copy the command line given to the simulator. Returns false when there is none or it is too
+/// long.
+bool command_line(char* text, std::size_t bytes);
+
+}  // namespace enhancer::corstone300::semihosting

@@ -1,0 +1,137 @@
+#include <cstdint>
+#include <cstring>
+
+#include "app/application.h"
+#include "platform/corstone300/board.h"
+#include "platform/corstone300/registers.h"
+#include "platform/corstone300/semihosting.h"
+#include "report/report.h"
+
+/// Reset and exceptions.
+
+extern "C" {
+
+extern std::uint32_t __stack_top;
+extern std::uint32_t __data_start;
+extern std::uint32_t __data_end;
+extern std::uint32_t __data_load;
+extern std::uint32_t __bss_start;
+extern std::uint32_t __bss_end;
+extern void (*__init_array_start[])();
+extern void (*__init_array_end[])();
+
+/// Registers that the processor stacks on exception entry.
+struct ExceptionFrame {
+  std::uint32_t r0, r1, r2, r3, r12, lr, pc, psr;
+};
+
+[[noreturn]] void report_cpu_fault(const ExceptionFrame* frame, std::uint32_t exception) {
+  using namespace enhancer;
+  using namespace enhancer::corstone300;
+  const std::uint32_t pc = frame != nullptr ? frame->pc : 0;
+  Report("cpu_fault")
+      .add("exception", exception)
+      .add("pc", pc)
+      .add("lr", frame != nullptr ? frame->lr : 0)
+      .add("cfsr", reg(kConfigurableFaultStatus))
+      .add("hfsr", reg(kHardFaultStatus))
+      .add("bfar", reg(kBusFaultAddress))
+      .send();
+  report_error({Error::kCpuFault, 0, pc});
+  report_end(Error::kCpuFault);
+  semihosting::exit(static_cast<int>(Error::kCpuFault));
+}
+
+/// A fault may be a stack overflow, so the report runs on a stack of its own. A frame is only
+/// passed on if stacking it did not fault (CFSR: STKOF, STKERR, MSTKERR, MLSPERR, LSPERR).
+[[gnu::naked]] void Fault_Handler() {
+  asm volatile(
+      "mrs r0, msp              \n"
+      "mrs r1, ipsr             \n"
+      "ldr r2, =0xE000ED28      \n"
+      "ldr r2, [r2]             \n"
+      "ldr r3, =0x00103030      \n"
+      "tst r2, r3               \n"
+      "it ne                    \n"
+      "movne r0, #0             \n"
+      "ldr r2, =__fault_stack_limit \n"
+      "msr msplim, r2           \n"
+      "ldr r2, =__fault_stack_top   \n"
+      "msr msp, r2              \n"
+      "b report_cpu_fault       \n");
+}
+
+/// Reached by a call of a pure virtual function, which the compiler cannot rule out.
+[[noreturn]] void __cxa_pure_virtual() { __builtin_trap(); }
+
+void Reset_Handler();
+
+[[noreturn, gnu::used]] void start_firmware() {
+  using namespace enhancer;
+  using namespace enhancer::corstone300;
+  const auto data_bytes = reinterpret_cast<std::uintptr_t>(&__data_end) -
+                          reinterpret_cast<std::uintptr_t>(&__data_start);
+  const auto bss_bytes = reinterpret_cast<std::uintptr_t>(&__bss_end) -
+                         reinterpret_cast<std::uintptr_t>(&__bss_start);
+  std::memcpy(&__data_start, &__data_load, data_bytes);
+  std::memset(&__bss_start, 0, bss_bytes);
+  paint_stack();
+  for (auto constructor = __init_array_start; constructor != __init_array_end; ++constructor) {
+    (*constructor)();
+  }
+  start_board();
+
+  static char command_line[256];
+  Error error = Error::kUsage;
+  if (semihosting::command_line(command_line, sizeof command_line)) {
+    error = run_application(command_line);
+  } else {
+    report_error({Error::kUsage});
+    report_end(Error::kUsage);
+  }
+  semihosting::exit(static_cast<int>(error));
+}
+
+[[gnu::naked]] void Reset_Handler() {
+  asm volatile(
+      "ldr r0, =__stack_limit   \n"
+      "msr msplim, r0           \n"
+      "ldr r0, =__stack_top     \n"
+      "msr msp, r0              \n"
+      "ldr r0, =0xE000ED88      \n"  // CPACR: full access to the FPU and MVE
+      "ldr r1, [r0]             \n"
+      "orr r1, r1, #0xF00000    \n"
+      "str r1, [r0]             \n"
+      "dsb                      \n"
+      "isb                      \n"
+      "b start_firmware         \n");
+}
+
+/// QEMU and the FVP both start at the vector table of the secure ITCM alias.
+using Vector = void (*)();
+constexpr int kSystemVectors = 16;
+constexpr int kIrqVectors = 64;
+
+struct VectorTable {
+  std::uint32_t* initial_stack;
+  Vector handlers[kSystemVectors - 1 + kIrqVectors];
+};
+
+constexpr VectorTable make_vectors() {
+  VectorTable table{&__stack_top, {}};
+  // Nothing but the two interrupts below is enabled: any other exception is a fault.
+  for (Vector& handler : table.handlers) {
+    handler = Fault_Handler;
+  }
+  constexpr int kFirstHandler = 1;
+  constexpr int kSysTickException = 15;
+  table.handlers[1 - kFirstHandler] = Reset_Handler;
+  table.handlers[kSysTickException - kFirstHandler] = SysTick_Handler;
+  table.handlers[kSystemVectors + enhancer::corstone300::kNpuIrq - kFirstHandler] =
+      Npu_Handler;
+  return table;
+}
+
+[[gnu::section(".vectors"), gnu::used]] extern constexpr VectorTable vectors = make_vectors();
+
+}  // extern "C"
