@@ -6,7 +6,7 @@ of the next. What is left over is the features going in and the mask coming out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -117,39 +117,23 @@ def stream(runner: Runner, features: Array) -> Array:
 
     Args:
         runner: a one-hop model whose features input is [1, F].
-        features: [T, F], real (float, quantized here) or already stored integers.
+        features: [T, F], T >= 1, real (float, quantized here) or already stored integers.
 
     Returns:
         The mask as stored integers, [T, M].
 
     Raises:
-        TargetError: the model's tensors do not follow the naming above, or F differs.
+        TargetError: the model's tensors do not follow the naming above, or another shape.
     """
-    return np.concatenate(list(_hops(runner, features[:, None, :])))
-
-
-def stream_batch(runner: Runner, features: Array) -> Array:
-    """Run B independent streams side by side, on a runner whose tensors start with axis B.
-
-    Args:
-        runner: a one-hop model opened with batch size B.
-        features: [B, T, F], real or stored integers.
-
-    Returns:
-        The masks as stored integers, [B, T, M]; each as `stream` alone would give it.
-
-    Raises:
-        TargetError: as `stream`.
-    """
-    return np.stack(list(_hops(runner, np.swapaxes(features, 0, 1))), axis=1)
-
-
-def _hops(runner: Runner, features: Array) -> Iterator[Array]:
+    if features.ndim != 2 or not len(features):
+        raise TargetError(f"features are {list(features.shape)}; expected [T, F] with T >= 1")
     roles = HopModel.of(runner)
     spec = runner.inputs[roles.features]
     stored = spec.quantize(features) if np.issubdtype(features.dtype, np.floating) else features
     states = {name: runner.inputs[name].zeros() for name in roles.states}
+    masks = []
     for hop in stored:
-        outputs = runner.step({roles.features: hop, **states})
+        outputs = runner.step({roles.features: hop[None], **states})
         states = {name: outputs[name + _NEXT] for name in roles.states}
-        yield outputs[roles.mask]
+        masks.append(outputs[roles.mask])
+    return np.concatenate(masks)

@@ -16,22 +16,19 @@ Kernels = Literal["reference", "optimized"]
 class TfliteRunner:
     """Runs a one-hop model on one core.
 
-    The reference kernels define the model's integers; the optimized ones are faster and may differ.
-    `batch` streams run side by side in one call, each exactly as alone.
+    The reference kernels define the model's integers; the optimized ones differ in some of them.
     """
 
-    def __init__(self, model: Path | bytes, kernels: Kernels = "reference", batch: int = 1) -> None:
+    def __init__(self, model: Path | bytes, kernels: Kernels = "reference") -> None:
         """Load a `.tflite` file or its bytes.
 
         Raises:
-            TargetError: unknown kernels, a batch below 1, or a model TFLite cannot run.
+            TargetError: unknown kernels, or a model TFLite cannot run.
         """
         import tensorflow as tf
 
         if kernels not in get_args(Kernels):
             raise TargetError(f"kernels {kernels!r}; expected one of {get_args(Kernels)}")
-        if batch < 1:
-            raise TargetError(f"batch is {batch}; expected at least 1")
         content = model.read_bytes() if isinstance(model, Path) else model
         resolver = tf.lite.experimental.OpResolverType
         try:
@@ -42,9 +39,6 @@ class TfliteRunner:
                 if kernels == "reference"
                 else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
-            for detail in self._interpreter.get_input_details():
-                shape = [batch, *detail["shape"][1:]]
-                self._interpreter.resize_tensor_input(detail["index"], shape, strict=False)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise TargetError(

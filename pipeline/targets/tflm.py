@@ -34,7 +34,7 @@ class TflmRunner:
         with _captured_stderr() as log:
             try:
                 self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=arena_bytes)
-            except RuntimeError as error:
+            except Exception as error:  # The bindings raise whatever a broken offset leads to.
                 reason = f"{error}; {_read(log)}"
                 source = model if isinstance(model, Path) else "the model"
                 raise TargetError(f"TFLite Micro cannot load {source}: {reason}") from error

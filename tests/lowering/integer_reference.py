@@ -1,7 +1,8 @@
-"""The TFLite reference kernels' integer arithmetic, written independently in numpy.
+"""The TFLite 2.21 reference kernels' integer arithmetic, written independently in numpy.
 
-Rounding is gemmlowp's: a saturating rounding doubling high multiply, then a rounding right shift,
-each half away from zero. Only the fully connected kernel on int16 rounds once, half up, in 64 bits.
+Two roundings are in use. Elementwise operators round twice, as gemmlowp does: a saturating rounding
+doubling high multiply, then a rounding right shift, each half away from zero. FULLY_CONNECTED
+rounds once, half up. MUL alone computes its multiplier in float32.
 """
 
 from __future__ import annotations
@@ -58,12 +59,9 @@ def fully_connected(
     x_tensor, w_tensor, out = tensors
     total = real(x, x_tensor) @ weights.astype(np.int64).T + bias
     ratio = x_tensor.scale * w_tensor.scale / out.scale
-    if out.dtype == "int8":
-        scaled = rescale(total, ratio)
-    else:
-        mantissa, exponent = quantized_multiplier(ratio)
-        shift = 31 - exponent
-        scaled = (total * mantissa + (1 << (shift - 1))) >> shift
+    mantissa, exponent = quantized_multiplier(ratio)
+    shift = 31 - exponent
+    scaled = (total * mantissa + (1 << (shift - 1))) >> shift
     return saturate(scaled, out, out.zero_point if relu else None)
 
 
@@ -75,7 +73,8 @@ def mul(
     a: NDArray[np.integer], b: NDArray[np.integer], tensors: tuple[Tensor, Tensor, Tensor]
 ) -> NDArray[np.integer]:
     ta, tb, out = tensors
-    return saturate(rescale(real(a, ta) * real(b, tb), ta.scale * tb.scale / out.scale), out)
+    ratio = np.float32(ta.scale) * np.float32(tb.scale) / np.float32(out.scale)
+    return saturate(rescale(real(a, ta) * real(b, tb), float(ratio)), out)
 
 
 def add(
