@@ -17,9 +17,8 @@ from scipy import signal
 from pipeline.corpora.audio import RATE_HZ
 from pipeline.corpora.procedural import synthesize
 from pipeline.corpora.rooms import room_response
-from pipeline.corpora.store import Store, StoredClip, StoreSummary, StoreWriter
+from pipeline.corpora.store import Store, StoredClip, StoreSummary, StoreWriter, clip_labels
 
-ROOMS_NAME = "rooms.npy"
 SPEECH_SPEEDS = (0.85, 1.18)
 NOISE_SPEEDS = (0.7, 1.4)
 VOICE = "voice"
@@ -162,15 +161,9 @@ def _talk(
 
 
 def _append(writer: StoreWriter, clip: StoredClip, samples: np.ndarray, suffix: str = "") -> None:
-    writer.append(
-        samples,
-        name=clip.name + suffix,
-        source=clip.source,
-        speaker=clip.speaker + suffix,
-        licence=clip.licence,
-        kind=clip.kind,
-        weight=clip.weight,
-    )
+    labels = clip_labels(clip)
+    labels |= {"name": clip.name + suffix, "speaker": clip.speaker + suffix}
+    writer.append(samples, **labels)
 
 
 def _speeds(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> list[float]:

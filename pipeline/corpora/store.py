@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,10 @@ class StoreSummary:
     clips: int
     duration_s: float
     skipped: tuple[str, ...]
+
+    @property
+    def minutes(self) -> float:
+        return self.duration_s / 60
 
 
 class Store:
@@ -224,18 +229,22 @@ def build_store(
         if isinstance(samples, AudioFileError):
             skipped.append(str(samples))
         else:
-            writer.append(
-                samples,
-                name=clip.name,
-                source=clip.source,
-                speaker=clip.speaker,
-                licence=clip.licence,
-                kind=clip.kind,
-                weight=clip.weight,
-            )
+            writer.append(samples, **clip_labels(clip))
         if progress:
             progress(done)
     return writer.close(skipped)
+
+
+def clip_labels(clip: Clip | StoredClip) -> dict[str, Any]:
+    """What `StoreWriter.append` needs to know of a clip besides its samples."""
+    return {
+        "name": clip.name,
+        "source": clip.source,
+        "speaker": clip.speaker,
+        "licence": clip.licence,
+        "kind": clip.kind,
+        "weight": clip.weight,
+    }
 
 
 def _decoded(

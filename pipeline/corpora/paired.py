@@ -1,0 +1,160 @@
+"""Ready-made pairs of clean and noisy speech: packing them aligned, and cutting crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.corpora.audio import (
+    RATE_HZ,
+    AudioFileError,
+    active_power,
+    load_mono,
+    to_db,
+)
+from pipeline.corpora.store import (
+    Clip,
+    Store,
+    StoreError,
+    StoreSummary,
+    StoreWriter,
+    clip_labels,
+)
+from pipeline.corpora.testset import Mixture
+
+MAX_LENGTH_DIFFERENCE_S = 0.02
+_SPEECH_FLOOR_POWER = 10 ** (-70 / 10)
+_PEAK = 0.98
+
+
+def build_paired_stores(
+    clean: Sequence[Clip],
+    noisy: Sequence[Clip],
+    clean_folder: Path,
+    noisy_folder: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> StoreSummary:
+    """Pack clips of the same name into two stores, at the same places, nothing trimmed.
+
+    A pair with one bad file, or whose lengths differ by more than 20 ms, is left out.
+
+    Raises:
+        StoreError: not one usable pair.
+    """
+    clean_clips = {clip.name: clip for clip in clean}
+    clean_writer, noisy_writer = StoreWriter(clean_folder), StoreWriter(noisy_folder)
+    skipped: list[str] = []
+    for done, clip in enumerate(noisy, start=1):
+        try:
+            clean_samples, noisy_samples = _load(clean_clips[clip.name].path, clip.path)
+        except AudioFileError as error:
+            skipped.append(str(error))
+        else:
+            clean_writer.append(clean_samples, **clip_labels(clip))
+            noisy_writer.append(noisy_samples, **clip_labels(clip))
+        if progress:
+            progress(done, len(noisy))
+    summary = clean_writer.close(skipped)
+    noisy_writer.close(skipped)
+    return summary
+
+
+class PairedMixer:
+    """Aligned crops of ready-made pairs at random level; the counterpart of `Mixer`."""
+
+    def __init__(
+        self,
+        clean: Store,
+        noisy: Store,
+        *,
+        crop_samples: int,
+        seed: int,
+        level_dbfs: tuple[float, float] = (-40.0, -15.0),
+    ) -> None:
+        """Set up cutting; T is `crop_samples`, `level_dbfs` the active level of the clean crop.
+
+        Raises:
+            StoreError: the two stores do not belong together.
+        """
+        check_paired(clean, noisy)
+        self._clean, self._noisy = clean, noisy
+        self._crop_samples = crop_samples
+        self._seed = seed
+        self._level_dbfs = level_dbfs
+        lengths = np.array([clip.length for clip in clean.clips], float)
+        self._shares = np.cumsum(lengths) / lengths.sum()
+
+    def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(noisy, clean), both float32 [batch_size, crop_samples]; a function of (seed, step)."""
+        rng = np.random.default_rng([self._seed, step])
+        noisy = np.zeros((batch_size, self._crop_samples), np.float32)
+        clean = np.zeros_like(noisy)
+        for row in range(batch_size):
+            position = 0
+            while position < self._crop_samples:
+                number = int(np.searchsorted(self._shares, rng.random() * 0.999999))
+                clip = self._clean.clips[number]
+                length = min(clip.length, self._crop_samples - position)
+                start = clip.start + int(rng.integers(clip.length - length + 1))
+                clean[row, position : position + length] = self._clean.read(start, length)
+                noisy[row, position : position + length] = self._noisy.read(start, length)
+                position += length
+        level = 10 ** (rng.uniform(*self._level_dbfs, batch_size) / 10)
+        gain = np.sqrt(level / np.maximum(active_power(clean), _SPEECH_FLOOR_POWER))
+        peak = np.maximum(np.abs(noisy).max(axis=1), np.abs(clean).max(axis=1))
+        gain = np.minimum(gain, _PEAK / np.maximum(peak, 1e-9)).astype(np.float32)[:, None]
+        return noisy * gain, clean * gain
+
+
+def check_paired(clean: Store, noisy: Store) -> None:
+    """Refuse two stores whose clips are not the same at the same places."""
+    places = [
+        [(clip.name, clip.start, clip.length) for clip in store.clips] for store in (clean, noisy)
+    ]
+    if places[0] != places[1]:
+        raise StoreError(
+            f"{noisy.folder}: does not belong to {clean.folder}; prepare the corpus again"
+        )
+
+
+def paired_mixtures(clean: Store, noisy: Store, *, count: int, samples: int) -> Iterator[Mixture]:
+    """The first `samples` of up to `count` pairs, evenly spread over the store, in its order.
+
+    The SNR is measured: active power of the clean recording over power of the difference.
+    """
+    check_paired(clean, noisy)
+    long_enough = [n for n, clip in enumerate(clean.clips) if clip.length >= samples]
+    if not long_enough:
+        raise StoreError(
+            f"{noisy.folder}: no pair is {samples / RATE_HZ:.0f} s long; add longer recordings"
+        )
+    for number in long_enough[:: -(-len(long_enough) // count)]:
+        clip = clean.clips[number]
+        target, mixed = (store.read(clip.start, samples) for store in (clean, noisy))
+        noise_power = float(np.mean((mixed - target) ** 2))
+        yield Mixture(
+            name=clip.name,
+            noisy=mixed,
+            clean=target,
+            snr_db=to_db(float(active_power(target))) - to_db(noise_power),
+            noise_kind=noisy.clips[number].kind,
+        )
+
+
+def _load(clean_path: Path, noisy_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    clean, noisy = load_mono(clean_path), load_mono(noisy_path)
+    difference_s = abs(clean.size - noisy.size) / RATE_HZ
+    if difference_s > MAX_LENGTH_DIFFERENCE_S:
+        raise AudioFileError(
+            noisy_path,
+            f"lasts {noisy.size / RATE_HZ:.2f} s, its clean file {clean.size / RATE_HZ:.2f} s",
+            f"pair it with the recording it was made from, not {clean_path}",
+        )
+    samples = min(clean.size, noisy.size)
+    clean, noisy = clean[:samples], noisy[:samples]
+    peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
+    gain = min(1.0, 0.999 / peak)
+    return clean * gain, noisy * gain
