@@ -96,6 +96,11 @@ CASES: dict[str, Case] = {
         elementwise("add", scale=0.017),
         lambda t, y, a, b: reference.add(a, b, (t[0], t[1], y)),
     ),
+    # Powers of two must not wake the other, shift-only kernel, which rounds each operand.
+    "add_power_of_two": (
+        elementwise("add", scale=S16),
+        lambda t, y, a, b: reference.add(a, b, (t[0], t[1], y)),
+    ),
     "sub": (
         elementwise("sub", scale=0.017),
         lambda t, y, a, b: reference.add(a, b, (t[0], t[1], y), sign=-1),
@@ -139,13 +144,14 @@ def exact(x: Array, t: Tensor, y: Tensor, function: Callable[..., NDArray[np.flo
 def build(case: str, dtype: str) -> tuple[bytes, list[Tensor], Tensor, list[Array]]:
     shared = case in ("minimum", "maximum", "concatenation")
     width = WIDTH if case.startswith("fully_connected") else LONG
+    b_scale = {"add_power_of_two": S16 / 2}.get(case, S16 if shared else 0.00031)
     graph = Graph(f"{case}_{dtype}")
     if dtype == "int8":
         tensors = [graph.input("a", (1, width), dtype, S8, -5)]
         tensors.append(graph.input("b", (1, width), dtype, *((S8, -5) if shared else (0.011, 9))))
     else:
         tensors = [graph.input("a", (1, width), dtype, S16)]
-        tensors.append(graph.input("b", (1, width), dtype, S16 if shared else 0.00031))
+        tensors.append(graph.input("b", (1, width), dtype, b_scale))
     y = graph.output(CASES[case][0](graph, tensors))
     return graph.to_bytes(), tensors, y, [values(s, dtype, (1, width)) for s in (1, 2)]
 
