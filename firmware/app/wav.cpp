@@ -89,7 +89,7 @@ Status WavReader::parse_header() {
         return status;
       }
       has_format = true;
-      rest -= sizeof format;
+      rest -= static_cast<std::uint32_t>(sizeof format);
     }
     // Chunks are padded to an even number of bytes.
     if (!file_.skip(std::size_t{rest} + (chunk.bytes & 1U))) {
