@@ -1,0 +1,38 @@
+"""Errors raised by the Ethos-U55 tools; every one names what was wrong, where, and what was expected."""
+
+from __future__ import annotations
+
+
+class EthosUError(Exception):
+    """Base of every error of this package."""
+
+
+class ModelError(EthosUError):
+    """The file is not a Vela-compiled model this package can load."""
+
+
+class CpuOperatorError(ModelError):
+    """The compiled model still holds operators that run on the CPU."""
+
+
+class StreamError(EthosUError):
+    """A command of the stream is unknown, malformed, or asks for something the NPU cannot do."""
+
+    def __init__(self, message: str, command_index: int, command: str) -> None:
+        super().__init__(f"command {command_index} ({command}): {message}")
+        self.command_index = command_index
+        self.command = command
+
+
+class AddressError(StreamError):
+    """A command touches bytes outside its memory region."""
+
+    def __init__(
+        self, region: str, start: int, end: int, size: int, command_index: int, command: str
+    ) -> None:
+        super().__init__(
+            f"bytes [{start:#x}, {end:#x}) lie outside {region} of {size:#x} bytes",
+            command_index,
+            command,
+        )
+        self.address = start

@@ -1,0 +1,191 @@
+"""Decodes Arm's "mlw" weight streams, bounded and safe for hostile bytes.
+
+`ethosu.mlw_codec.decode`, shipped with Vela, ends the whole process when a stream is cut short, so
+it cannot be given data that was not checked. This decoder reads the same format, stops at the
+number of weights asked for, and reports damage as an error; the tests hold the two equal.
+
+Format: bits come least significant first. A stream is a row of slices, each a header (3 bits
+divisor of zero runs, 15 bits weight count - 1, 3 bits divisor of weights, 1 bit truncated unary,
+1 bit new palette), an optional palette, and chunks. A chunk holds up to 12 Golomb-Rice quotients
+of weight indices and, unless zero runs are off, 12 or 8 of zero runs; remainders of a chunk follow
+the quotients of the next one. A weight index below the palette size selects a palette entry, any
+other is a value itself; entries are sign (bit 0) and magnitude.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_ZERO_RUNS_OFF, _END_OF_STREAM, _UNCOMPRESSED = 6, 7, 7
+_MAX_SYMBOLS = 12
+_MAX_INDEX = 512
+
+_OK, _TRUNCATED, _BAD_HEADER, _BAD_INDEX, _TOO_LONG = range(5)
+_MESSAGES = {
+    _TRUNCATED: "weight stream ends in the middle of a slice",
+    _BAD_HEADER: "weight stream has an undefined slice header",
+    _BAD_INDEX: "weight stream holds an index beyond 9 bits",
+}
+
+
+class WeightStreamError(ValueError):
+    """The stream does not decode to the weights its operation consumes."""
+
+
+def decode_stream(stream: NDArray[np.uint8], count: int) -> NDArray[np.int16]:
+    """The `count` weights of a stream, in stream order.
+
+    Raises:
+        WeightStreamError: damaged stream, or one that holds more or fewer weights.
+    """
+    status, weights, found = _decode(stream, count)
+    if status in _MESSAGES:
+        raise WeightStreamError(_MESSAGES[status])
+    if status == _TOO_LONG or found != count:
+        amount = "more" if status == _TOO_LONG else str(found)
+        raise WeightStreamError(f"weight stream holds {amount} weights, expected {count}")
+    return weights
+
+
+@numba.njit(cache=True)
+def _bits(data, position, count):  # type: ignore[no-untyped-def]
+    """`count` bits at bit `position`; the caller has checked that they exist."""
+    value = 0
+    for i in range(count):
+        at = position + i
+        value |= ((data[at >> 3] >> (at & 7)) & 1) << i
+    return value
+
+
+@numba.njit(cache=True)
+def _decode(data, count):  # type: ignore[no-untyped-def]
+    """Returns (status, weights, number of weights found)."""
+    out = np.zeros(count, np.int16)
+    end, pos, found = 8 * len(data), 0, 0
+    palette = np.zeros(32, np.int32)
+    palette_size = index_bits = direct_offset = 0
+    first, had_runs = True, False
+    w_values, z_values = np.zeros(1 << 15, np.int32), np.zeros((1 << 15) + 1, np.int32)
+    w_quotients, z_quotients = np.zeros(_MAX_SYMBOLS, np.int32), np.zeros(_MAX_SYMBOLS, np.int32)
+    w_pending, z_pending = np.zeros(_MAX_SYMBOLS, np.int32), np.zeros(_MAX_SYMBOLS, np.int32)
+    while True:
+        # Slice header; an end-of-stream mark aligns to a byte and may be followed by more.
+        if pos + 3 > end:
+            return (_OK if pos == end else _TRUNCATED), out, found
+        z_div = _bits(data, pos, 3)
+        pos += 3
+        if z_div == _END_OF_STREAM:
+            pos = (pos + 7) & ~7
+            first = True
+            continue
+        if pos + 20 > end:
+            return _TRUNCATED, out, found
+        runs = z_div != _ZERO_RUNS_OFF
+        n_values = _bits(data, pos, 15) + 1
+        w_div = _bits(data, pos + 15, 3)
+        truncated_unary = _bits(data, pos + 18, 1)
+        new_palette = _bits(data, pos + 19, 1)
+        pos += 20
+        if runs and z_div > 3 or w_div == 6:
+            return _BAD_HEADER, out, found
+        if not new_palette and (first or runs != had_runs):
+            return _BAD_HEADER, out, found
+        first, had_runs = False, runs
+        if new_palette:
+            if pos + 13 > end:
+                return _TRUNCATED, out, found
+            direct_offset = _bits(data, pos, 5)
+            palette_size = _bits(data, pos + 5, 5)
+            palette_size += palette_size > 0
+            index_bits = _bits(data, pos + 10, 3) + 2
+            pos += 13
+            if pos + palette_size * index_bits > end:
+                return _TRUNCATED, out, found
+            for i in range(palette_size):
+                palette[i] = _bits(data, pos, index_bits)
+                pos += index_bits
+        uncompressed = w_div == _UNCOMPRESSED
+        if uncompressed:
+            w_div = index_bits
+            if palette_size > 0:
+                w_div = 0
+                while (1 << w_div) < palette_size:
+                    w_div += 1
+        # Chunks: quotients of this chunk, then remainders of the one before.
+        n_runs = n_values + new_palette if runs else 0
+        z_unary_bits = 12 if z_div < 3 else 8
+        w_symbols = 8 if uncompressed and w_div > 5 else 12
+        w_pos = z_pos = w_done = z_done = w_carry = z_carry = 0
+        w_waiting = z_waiting = 0
+        more = True
+        while more:
+            balance = w_pos - z_pos if runs else 0
+            w_enabled = (balance < 8 or not runs) and w_pos < n_values
+            z_enabled = runs and balance >= 0 and z_pos < n_runs
+            w_unary = 0
+            if w_enabled and not uncompressed:
+                if pos + 12 > end:
+                    return _TRUNCATED, out, found
+                w_unary = _bits(data, pos, 12)
+                pos += 12
+            n_z = n_w = 0
+            if z_enabled:
+                if pos + z_unary_bits > end:
+                    return _TRUNCATED, out, found
+                for i in range(z_unary_bits):
+                    if _bits(data, pos + i, 1):
+                        z_carry += 1
+                    else:
+                        z_quotients[n_z] = z_carry
+                        n_z += 1
+                        z_carry = 0
+                pos += z_unary_bits
+                z_pos += n_z
+            if w_enabled:
+                for i in range(w_symbols):
+                    code = w_unary >> i & 1
+                    if code:
+                        if pos >= end:
+                            return _TRUNCATED, out, found
+                        code += _bits(data, pos, 1)
+                        pos += 1
+                    w_carry += code
+                    if code < 2 or truncated_unary:
+                        w_quotients[n_w] = w_carry
+                        n_w += 1
+                        w_carry = 0
+                w_pos += n_w
+            for i in range(min(w_waiting, n_values - w_done)):
+                if pos + w_div > end:
+                    return _TRUNCATED, out, found
+                w_values[w_done] = (w_pending[i] << w_div) + _bits(data, pos, w_div)
+                pos += w_div
+                w_done += 1
+            for i in range(min(z_waiting, n_runs - z_done)):
+                if pos + z_div > end:
+                    return _TRUNCATED, out, found
+                z_values[z_done] = (z_pending[i] << z_div) + _bits(data, pos, z_div)
+                pos += z_div
+                z_done += 1
+            more = w_enabled or z_enabled
+            w_waiting, z_waiting = n_w, n_z
+            w_pending[:] = w_quotients
+            z_pending[:] = z_quotients
+        # Interleave weights and runs of zeros.
+        if runs and new_palette:
+            found += z_values[0]
+        for i in range(n_values):
+            index = w_values[i]
+            if index >= _MAX_INDEX:
+                return _BAD_INDEX, out, found
+            value = palette[index] if index < palette_size else index - palette_size + direct_offset
+            if found >= count:
+                return _TOO_LONG, out, found
+            out[found] = -(value >> 1) if value & 1 else value >> 1
+            found += 1
+            if runs:
+                found += z_values[i + new_palette]
+        if found > count:
+            return _TOO_LONG, out, found
