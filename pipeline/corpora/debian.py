@@ -297,6 +297,17 @@ def unpack(deb: Path, package: Package, folder: Path) -> None:
     os.rename(partial, folder)
 
 
+def read_text(deb: Path, pattern: str) -> str:
+    """The first text file of a .deb whose path matches, such as its copyright."""
+    with deb.open("rb") as file, tarfile.open(fileobj=_data_member(deb, file)) as tar:
+        for member in tar:
+            if member.isfile() and re.search(pattern, member.name):
+                extracted = tar.extractfile(member)
+                assert extracted is not None, "a regular file has content"
+                return extracted.read(_MAX_MEMBER_BYTES).decode("utf-8")
+    raise PackageError(f"{deb}: has no file like {pattern!r}; fetch it again")
+
+
 def read_cat(data: bytes) -> Iterator[tuple[int, str, bytes]]:
     """Sounds of an OpenTTD .cat archive as (number, file name, WAV bytes).
 
