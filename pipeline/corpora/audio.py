@@ -53,7 +53,7 @@ def load_mono(path: Path | str, rate_hz: int = RATE_HZ) -> np.ndarray:
         raise AudioFileError(path, "there is no such file", "check the path")
     if path.stat().st_size == 0:
         raise AudioFileError(path, "the file is empty (0 bytes)", "record or copy it again")
-    samples = _read_g722(path, rate_hz) if path.suffix == ".g722" else _read(path, rate_hz)
+    samples = _read_g722(path, rate_hz) if path.suffix.lower() == ".g722" else _read(path, rate_hz)
     _check_samples(path, samples, rate_hz)
     return samples
 
@@ -100,9 +100,10 @@ def trim_silence(
 ) -> np.ndarray:
     """Drop leading and trailing frames over `range_db` below the loud ones, but for a margin."""
     powers = frame_powers(samples, rate_hz)
-    if powers.size == 0:
+    if not powers.any():
         return samples
-    active = np.flatnonzero(powers >= np.quantile(powers, 0.95) * 10 ** (-range_db / 10))
+    threshold = np.quantile(powers, 0.95) * 10 ** (-range_db / 10)
+    active = np.flatnonzero((powers >= threshold) & (powers > 0))
     frame = round(FRAME_S * rate_hz)
     margin = round(margin_s * rate_hz)
     start = max(int(active[0]) * frame - margin, 0)

@@ -174,8 +174,8 @@ _ATTRIBUTION_HEAD = """# Attribution
 
 The recordings in this folder are not covered by the licence of the code. Each keeps the licence
 of its source, listed here; the full texts are in `LICENSES/`, which holds the copyright file of
-each Debian package as it was distributed. The collection of them all may be shared under
-CC BY-SA 3.0. `manifest.json` lists every file.
+each Debian package as it was distributed. `manifest.json` lists
+every file.
 
 | package | version | author | licence | split: files, seconds | changes |
 |---|---|---|---|---|---|

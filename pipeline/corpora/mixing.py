@@ -78,10 +78,10 @@ class _Pool:
 
     def finish(self) -> None:
         lengths = np.minimum([clip.length for clip in self.clips], 10 * RATE_HZ)
-        self.cumulative = np.cumsum(lengths) / np.sum(lengths)
+        self.cumulative = cumulative_shares(lengths)
 
     def draw(self, rng: np.random.Generator) -> StoredClip:
-        return self.clips[int(np.searchsorted(self.cumulative, rng.random() * 0.999999))]
+        return self.clips[draw_index(self.cumulative, rng)]
 
 
 class Mixer:
@@ -159,7 +159,7 @@ class Mixer:
 
     def _add_speech(self, row: np.ndarray, rng: np.random.Generator) -> None:
         settings = self._augmentation
-        pool = self._voices[int(np.searchsorted(self._voice_shares, rng.random() * 0.999999))]
+        pool = self._voices[draw_index(self._voice_shares, rng)]
         start = 0
         if rng.random() < settings.late_start_share:
             start = int(rng.uniform(0.1, 0.5) * row.size)
@@ -173,8 +173,8 @@ class Mixer:
             row += second * np.float32(10 ** (-rng.uniform(0, 15) / 20))
 
     def _add_one_noise(self, row: np.ndarray, rng: np.random.Generator) -> None:
-        pools = self._kinds[int(np.searchsorted(self._kind_shares, rng.random() * 0.999999))]
-        _join(self._noise, pools, row, 0, rng, 0.0, (0.0, 0.0))
+        pool = self._kinds[draw_index(self._kind_shares, rng)]
+        _join(self._noise, pool, row, 0, rng, 0.0, (0.0, 0.0))
 
     def _filtered(
         self, dry: np.ndarray, noise: np.ndarray, rng: np.random.Generator
@@ -221,7 +221,7 @@ def _voices(store: Store) -> tuple[list[_Pool], np.ndarray]:
         pool.finish()
     lengths = [sum(clip.length for clip in pool.clips) for pool in pools.values()]
     weights = [pool.clips[0].weight for pool in pools.values()]
-    return list(pools.values()), _cumulative(np.sqrt(lengths) * weights)
+    return list(pools.values()), cumulative_shares(np.sqrt(lengths) * weights)
 
 
 def _kinds(store: Store, weights: Mapping[str, float]) -> tuple[list[_Pool], np.ndarray]:
@@ -230,12 +230,20 @@ def _kinds(store: Store, weights: Mapping[str, float]) -> tuple[list[_Pool], np.
         pools.setdefault(clip.kind, _Pool()).clips.append(clip)
     for pool in pools.values():
         pool.finish()
-    return list(pools.values()), _cumulative(np.array([weights.get(kind, 1.0) for kind in pools]))
+    return list(pools.values()), cumulative_shares(
+        np.array([weights.get(kind, 1.0) for kind in pools])
+    )
 
 
-def _cumulative(weights: np.ndarray) -> np.ndarray:
+def cumulative_shares(weights: np.ndarray) -> np.ndarray:
+    """Running sum of weights [n], ending in one, for `draw_index`."""
     shares: np.ndarray = np.cumsum(weights) / np.sum(weights)
     return shares
+
+
+def draw_index(cumulative: np.ndarray, rng: np.random.Generator) -> int:
+    """A random index, each as likely as its weight."""
+    return int(np.searchsorted(cumulative[:-1], rng.random(), side="right"))
 
 
 def _join(

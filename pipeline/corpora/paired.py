@@ -14,6 +14,7 @@ from pipeline.corpora.audio import (
     load_mono,
     to_db,
 )
+from pipeline.corpora.mixing import cumulative_shares, draw_index
 from pipeline.corpora.store import (
     Clip,
     Store,
@@ -84,8 +85,7 @@ class PairedMixer:
         self._crop_samples = crop_samples
         self._seed = seed
         self._level_dbfs = level_dbfs
-        lengths = np.array([clip.length for clip in clean.clips], float)
-        self._shares = np.cumsum(lengths) / lengths.sum()
+        self._shares = cumulative_shares(np.array([clip.length for clip in clean.clips], float))
 
     def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """(noisy, clean), both float32 [batch_size, crop_samples]; a function of (seed, step)."""
@@ -95,7 +95,7 @@ class PairedMixer:
         for row in range(batch_size):
             position = 0
             while position < self._crop_samples:
-                number = int(np.searchsorted(self._shares, rng.random() * 0.999999))
+                number = draw_index(self._shares, rng)
                 clip = self._clean.clips[number]
                 length = min(clip.length, self._crop_samples - position)
                 start = clip.start + int(rng.integers(clip.length - length + 1))
@@ -156,5 +156,5 @@ def _load(clean_path: Path, noisy_path: Path) -> tuple[np.ndarray, np.ndarray]:
     samples = min(clean.size, noisy.size)
     clean, noisy = clean[:samples], noisy[:samples]
     peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
-    gain = min(1.0, 0.999 / peak)
+    gain = min(1.0, 1.0 / peak)
     return clean * gain, noisy * gain

@@ -165,8 +165,9 @@ class StoreWriter:
     ) -> None:
         """Add float [samples]; what exceeds full scale is scaled down, never wrapped."""
         peak = float(np.abs(samples).max(initial=1e-9))
-        scaled = samples * min(1.0, 0.999 / peak)
-        self._audio.write(np.round(scaled * 32767).astype("<i2").tobytes())
+        scaled = samples * min(1.0, 1.0 / peak)
+        steps = np.round(scaled * 32768).clip(-32768, 32767)
+        self._audio.write(steps.astype("<i2").tobytes())
         self._clips.append(
             StoredClip(
                 name=name,
