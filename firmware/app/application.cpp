@@ -67,8 +67,8 @@ Status run_command(const CommandLine& line, Engine& engine, const ModelPackage& 
 
 void report_start() {
   Report("start")
-      .add("firmware", kFirmwareVersion)
-      .add("board", platform::board())
+      .add_text("firmware", kFirmwareVersion)
+      .add_text("board", platform::board())
       .add("ticks_per_second", platform::ticks_per_second())
       .send();
 }
@@ -76,13 +76,13 @@ void report_start() {
 void report_model(const Engine& engine, const ModelPackage& package, std::uint64_t load_ticks) {
   const MemoryUse use = engine.memory_use();
   Report("model")
-      .add("engine", engine.name())
+      .add_text("engine", engine.name())
       .add("package_bytes", package.bytes)
       .add("package_crc32", package.crc32)
       .add("arena_bytes", use.arena_bytes)
       .add("arena_capacity_bytes", use.arena_capacity_bytes)
       .add("weights_bytes", use.weights_bytes)
-      .add("weights_placement", use.weights_in_sram ? "sram" : "flash")
+      .add_text("weights_placement", use.weights_in_sram ? "sram" : "flash")
       .add("load_ticks", load_ticks)
       .send();
 }

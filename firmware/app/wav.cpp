@@ -76,7 +76,7 @@ Status WavReader::parse_header() {
       break;
     }
     if (is(chunk.id, "data")) {
-      samples_ = chunk.bytes / sizeof(std::int16_t);
+      samples_ = chunk.bytes / std::uint32_t{sizeof(std::int16_t)};
       return has_format ? kOk : Status{Error::kWavMalformed};
     }
     std::uint32_t rest = chunk.bytes;
@@ -121,7 +121,8 @@ Status WavWriter::open(const char* path, std::uint32_t samples) {
   constexpr std::uint32_t kSampleBytes = sizeof(std::int16_t);
   const std::uint32_t data_bytes = samples * kSampleBytes;
   const Header header = {
-      {{'R', 'I', 'F', 'F'}, data_bytes + static_cast<std::uint32_t>(sizeof(Header)) - 8,
+      {{'R', 'I', 'F', 'F'},
+       data_bytes + static_cast<std::uint32_t>(sizeof(Header)) - 8,
        {'W', 'A', 'V', 'E'}},
       {{'f', 'm', 't', ' '}, sizeof(FormatChunk)},
       {kFormatPcm, 1, kRateHz, kRateHz * kSampleBytes, kSampleBytes, kBits},

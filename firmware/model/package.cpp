@@ -1,6 +1,7 @@
 #include "model/package.h"
 
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "base/crc32.h"
@@ -25,10 +26,10 @@ enum Section : std::uint32_t {
 
 struct Header {
   char magic[4];
+  std::uint32_t crc32;  ///< Of everything after this field.
   std::uint16_t version;
   std::uint16_t sections;
   std::uint32_t bytes;
-  std::uint32_t crc32;
 };
 static_assert(sizeof(Header) == 16);
 
@@ -42,6 +43,7 @@ static_assert(sizeof(SectionEntry) == 16);
 
 constexpr char kMagic[4] = {'S', 'E', 'M', 'P'};
 constexpr std::uint16_t kVersion = 1;
+constexpr std::size_t kChecked = offsetof(Header, version);
 constexpr std::size_t kAlignment = 16;
 constexpr std::size_t kGoldenHeaderBytes = 16;
 
@@ -153,8 +155,8 @@ Status parse_tensors(Bytes bytes, ModelPackage& package) {
   };
   const auto count = static_cast<std::uint32_t>(bytes.size() / sizeof(TensorRecord));
   for (std::uint32_t index = 0; index < count; ++index) {
-    const auto record = load<TensorRecord>(
-        bytes.subspan(index * sizeof(TensorRecord), sizeof(TensorRecord)));
+    const auto record =
+        load<TensorRecord>(bytes.subspan(index * sizeof(TensorRecord), sizeof(TensorRecord)));
     if (!record_is_sound(record) || record.state >= kMaxStates) {
       return malformed(kTensors, index);
     }
@@ -261,8 +263,7 @@ Status find_sections(Bytes package, std::size_t count, Bytes (&sections)[kSectio
 }
 
 Status check_header(Bytes memory, Header& header) {
-  if (memory.size() < sizeof(Header) ||
-      std::memcmp(memory.data(), kMagic, sizeof kMagic) != 0) {
+  if (memory.size() < sizeof(Header) || std::memcmp(memory.data(), kMagic, sizeof kMagic) != 0) {
     return {Error::kPackageMissing};
   }
   header = load<Header>(memory);
@@ -272,8 +273,7 @@ Status check_header(Bytes memory, Header& header) {
   if (header.bytes < sizeof(Header) || header.bytes > memory.size()) {
     return {Error::kPackageTruncated, header.bytes, static_cast<std::uint32_t>(memory.size())};
   }
-  const std::uint32_t actual =
-      crc32(memory.subspan(sizeof(Header), header.bytes - sizeof(Header)));
+  const std::uint32_t actual = crc32(memory.subspan(kChecked, header.bytes - kChecked));
   if (actual != header.crc32) {
     return {Error::kPackageChecksum, header.crc32, actual};
   }
@@ -298,8 +298,7 @@ Status parse_package(Span<const std::uint8_t> memory, ModelPackage& package) {
   package.npu_stream = sections[kNpuStream];
   package.npu_weights = sections[kNpuWeights];
   package.tflite = sections[kTflite];
-  if (const Status status = parse_front_end(sections[kFrontEnd], package.front_end);
-      !status.ok()) {
+  if (const Status status = parse_front_end(sections[kFrontEnd], package.front_end); !status.ok()) {
     return status;
   }
   if (const Status status = parse_tensors(sections[kTensors], package); !status.ok()) {

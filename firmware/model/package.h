@@ -91,11 +91,11 @@ struct ModelPackage {
   TensorRecord state_in[kMaxStates]{};
   TensorRecord state_out[kMaxStates]{};
 
-  NpuJobHeader npu_job{};                  ///< Meaningful when npu_stream is not empty.
-  Span<const std::uint8_t> npu_stream;     ///< Empty: no Vela-compiled form in the package.
-  Span<const std::uint8_t> npu_weights;    ///< May be empty.
-  Span<const std::uint8_t> tflite;         ///< Empty: no TFLite form in the package.
-  Golden golden;                           ///< Zero hops: nothing to replay.
+  NpuJobHeader npu_job{};                ///< Meaningful when npu_stream is not empty.
+  Span<const std::uint8_t> npu_stream;   ///< Empty: no Vela-compiled form in the package.
+  Span<const std::uint8_t> npu_weights;  ///< May be empty.
+  Span<const std::uint8_t> tflite;       ///< Empty: no TFLite form in the package.
+  Golden golden;                         ///< Zero hops: nothing to replay.
   bool has_memory_timing = false;
   MemoryTiming memory_timing{};
 };

@@ -14,7 +14,7 @@ Report::Report(const char* type) {
   append("{\"v\":");
   char digits[2] = {static_cast<char>('0' + kProtocolVersion), '\0'};
   append(digits);
-  add("type", type);
+  add_text("type", type);
 }
 
 void Report::append(const char* text) {
@@ -42,7 +42,7 @@ Report& Report::add(const char* key, std::uint64_t value) {
   return *this;
 }
 
-Report& Report::add(const char* key, const char* text) {
+Report& Report::add_text(const char* key, const char* text) {
   append_key(key);
   append("\"");
   append(text);
@@ -60,7 +60,7 @@ void Report::send() {
 void report_error(const Status& status) {
   Report("error")
       .add("code", static_cast<std::uint64_t>(status.error))
-      .add("name", error_name(status.error))
+      .add_text("name", error_name(status.error))
       .add("expected", status.expected)
       .add("actual", status.actual)
       .send();

@@ -14,7 +14,7 @@ class Report {
  public:
   explicit Report(const char* type);
   Report& add(const char* key, std::uint64_t value);
-  Report& add(const char* key, const char* text);
+  Report& add_text(const char* key, const char* text);
   void send();
 
  private:

@@ -20,7 +20,9 @@ _FOLDERS = ("Include", "PrivateInclude", "Source")
 def fetch(directory: Path) -> None:
     """Leave the sources in `directory`, complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".cmsis-dsp-") as name:
+    with tempfile.TemporaryDirectory(
+        dir=directory.parent, prefix=".cmsis-dsp-"
+    ) as name:
         scratch = Path(name)
         options = ["--quiet", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
         subprocess.run(
@@ -35,7 +37,7 @@ def fetch(directory: Path) -> None:
         (scratch / "sources").mkdir()
         for folder in _FOLDERS:
             (root / folder).rename(scratch / "sources" / folder)
-        shutil.copy(root / "LICENSE.txt", scratch / "sources")
+        shutil.copy(root / "LICENSE", scratch / "sources")
         (scratch / "sources").rename(directory)
 
 

@@ -88,8 +88,9 @@ static bool serve_job(struct npu_device* npu, struct job_message* done) {
     switch (message.kind) {
       case JOB_READ: {
         void* data = calloc(1, message.bytes + 1u);
-        const bool ok = data != NULL && npu->machine.read_memory(npu->machine.context,
-                                                                 message.value, data, message.bytes);
+        const bool ok =
+            data != NULL &&
+            npu->machine.read_memory(npu->machine.context, message.value, data, message.bytes);
         const bool sent =
             data != NULL && job_channel_send(npu->jobs, JOB_REPLY, ok, data, message.bytes);
         free(data);

@@ -16,7 +16,13 @@ from pipeline.ethosu.model import READ_ONLY_REGION
 from pipeline.ethosu.operations import ByteRange, FeatureMap, Operation
 from pipeline.ethosu.program import build_program
 from pipeline.ethosu.stream import decode_commands
-from pipeline.targets.npu_server import BusError, Completion, GuestMemory, Registers, Status
+from pipeline.targets.npu_server import (
+    BusError,
+    Completion,
+    GuestMemory,
+    Registers,
+    Status,
+)
 
 _QUEUE_BASE, _QUEUE_SIZE, _CONFIG, _BASE_POINTER_0 = 0x010, 0x020, 0x028, 0x080
 _MAX_STREAM_BYTES = 1 << 24
@@ -45,7 +51,9 @@ class EmulatedNpu:
         """The job bound to its addresses; bound anew only when stream, addresses or data change."""
         size = min(registers[_QUEUE_SIZE], _MAX_STREAM_BYTES)
         stream = memory.read(registers.address(_QUEUE_BASE), size)
-        bases = tuple(registers.address(_BASE_POINTER_0 + 8 * region) for region in range(8))
+        bases = tuple(
+            registers.address(_BASE_POINTER_0 + 8 * region) for region in range(8)
+        )
         macs = 1 << (registers[_CONFIG] & 0xF)
         if self._job is None or not self._job.is_same(stream, bases, macs, memory):
             self._job = _BoundJob(stream, bases, macs, memory)
@@ -58,11 +66,15 @@ class _BoundJob:
     ) -> None:
         self._key = (stream, bases, macs)
         accelerator = get_accelerator(f"ethos-u55-{macs}")
-        words = tuple(int(word) for word in np.frombuffer(stream[: len(stream) & ~3], "<u4"))
+        words = tuple(
+            int(word) for word in np.frombuffer(stream[: len(stream) & ~3], "<u4")
+        )
         operations = build_program(decode_commands(words))
         extents = _region_extents(operations)
         self._buffers = {
-            address: np.zeros(max(extents[r] for r in extents if bases[r] == address), np.uint8)
+            address: np.zeros(
+                max(extents[r] for r in extents if bases[r] == address), np.uint8
+            )
             for address in {bases[region] for region in extents}
         }
         self._written = {
@@ -73,7 +85,9 @@ class _BoundJob:
             if hasattr(op, "destination") and not op.destination.internal
         }
         self._constants = (
-            bases[READ_ONLY_REGION] if bases[READ_ONLY_REGION] not in self._written else None
+            bases[READ_ONLY_REGION]
+            if bases[READ_ONLY_REGION] not in self._written
+            else None
         )
         for address in self._buffers:
             self._load(address, memory)
@@ -87,8 +101,13 @@ class _BoundJob:
         """Whether the decoded weights still hold for this job."""
         if self._key != (stream, bases, macs):
             return False
-        buffer = self._buffers.get(self._constants) if self._constants is not None else None
-        return buffer is None or memory.read(self._constants or 0, len(buffer)) == buffer.tobytes()
+        buffer = (
+            self._buffers.get(self._constants) if self._constants is not None else None
+        )
+        return (
+            buffer is None
+            or memory.read(self._constants or 0, len(buffer)) == buffer.tobytes()
+        )
 
     def _load(self, address: int, memory: GuestMemory) -> None:
         buffer = self._buffers[address]

@@ -112,10 +112,14 @@ class NpuServer:
             self._listener.bind(str(socket_path))
         except OSError as error:
             self._listener.close()
-            raise OSError(f"{socket_path}: cannot listen on this socket: {error}") from error
+            raise OSError(
+                f"{socket_path}: cannot listen on this socket: {error}"
+            ) from error
         self._listener.listen(1)
         self._listener.settimeout(_POLL_S)
-        self._thread = threading.Thread(target=self._serve, name="npu-server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, name="npu-server", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -157,11 +161,15 @@ class NpuServer:
             kind, size, _ = channel.receive()
             if (kind, size) != (_Kind.RUN, _REGISTER_BYTES):
                 raise ConnectionError(f"unexpected message {kind} of {size} bytes")
-            registers = Registers(np.frombuffer(channel.receive_payload(size), np.uint32))
+            registers = Registers(
+                np.frombuffer(channel.receive_payload(size), np.uint32)
+            )
             completion = self._model.run(registers, _RemoteMemory(channel))
             for offset, value in completion.registers.items():
                 channel.send(_Kind.SET_REGISTER, 0, offset << 32 | value)
-            duration = _NEVER if completion.duration_ns is None else completion.duration_ns
+            duration = (
+                _NEVER if completion.duration_ns is None else completion.duration_ns
+            )
             channel.send(_Kind.DONE, int(completion.status), duration)
 
 
@@ -222,4 +230,6 @@ class _RemoteMemory:
         if kind != _Kind.REPLY:
             raise ConnectionError(f"unexpected message {kind}, expected a reply")
         if not succeeded:
-            raise BusError(f"the NPU reached {size} bytes at {address:#010x}, where no memory is")
+            raise BusError(
+                f"the NPU reached {size} bytes at {address:#010x}, where no memory is"
+            )

@@ -23,7 +23,8 @@ from pipeline.targets import HopModel, Runner, TargetError, TensorSpec
 
 MAGIC = b"SEMP"
 VERSION = 1
-_HEADER = struct.Struct("<4sHHII")
+_HEADER = struct.Struct("<4sIHHI")
+_CHECKED_HEADER = struct.Struct("<HHI")
 _SECTION = struct.Struct("<IIII")
 _FRONT_END = struct.Struct("<IIIIIffI")
 _TENSOR = struct.Struct("<BBHIfiIIII")
@@ -174,14 +175,21 @@ def pack_tflite_model(
 def _compiled_for(model: VelaModel) -> tuple[int, int]:
     """CONFIG and ID register values Vela assumed."""
     words = np.frombuffer(model.driver_payload[: 4 * (_CONFIG_ACTION_WORD + 3)], "<u4")
-    if len(words) < _CONFIG_ACTION_WORD + 3 or words[_CONFIG_ACTION_WORD] & 0xFF != _CONFIG_ACTION:
-        raise TargetError("the driver payload does not begin with the NPU's configuration")
+    if (
+        len(words) < _CONFIG_ACTION_WORD + 3
+        or words[_CONFIG_ACTION_WORD] & 0xFF != _CONFIG_ACTION
+    ):
+        raise TargetError(
+            "the driver payload does not begin with the NPU's configuration"
+        )
     return int(words[_CONFIG_ACTION_WORD + 1]), int(words[_CONFIG_ACTION_WORD + 2])
 
 
 def _specs(tensors: Any) -> dict[str, TensorSpec]:
     return {
-        spec.name: TensorSpec(spec.name, spec.shape, spec.dtype, spec.scale, spec.zero_point)
+        spec.name: TensorSpec(
+            spec.name, spec.shape, spec.dtype, spec.scale, spec.zero_point
+        )
         for spec in tensors
     }
 
@@ -223,7 +231,10 @@ def _front_end(front_end: FrontEnd) -> bytes:
     first = np.array([bins[0] for bins in covered], "<u2")
     count = np.array([bins[-1] + 1 - bins[0] for bins in covered], "<u2")
     weights = np.concatenate(
-        [matrix[start : start + n, band] for band, (start, n) in enumerate(zip(first, count))]
+        [
+            matrix[start : start + n, band]
+            for band, (start, n) in enumerate(zip(first, count))
+        ]
     )
     deviation = np.float32(CLIP_DEVIATIONS) * front_end.deviation
     header = _FRONT_END.pack(
@@ -249,7 +260,9 @@ def _tensors(
         side = interface.inputs if is_input else interface.outputs
         spec = side[name]
         if spec.dtype not in _TYPE_CODES:
-            raise TargetError(f"tensor {name!r} is {spec.dtype}; expected int8 or int16")
+            raise TargetError(
+                f"tensor {name!r} is {spec.dtype}; expected int8 or int16"
+            )
         return _TENSOR.pack(
             role,
             _TYPE_CODES[spec.dtype],
@@ -263,7 +276,10 @@ def _tensors(
             0,
         )
 
-    records = [record(_Role.FEATURES, 0, roles.features), record(_Role.MASK, 0, roles.mask)]
+    records = [
+        record(_Role.FEATURES, 0, roles.features),
+        record(_Role.MASK, 0, roles.mask),
+    ]
     for index, state in enumerate(roles.states):
         records.append(record(_Role.STATE_IN, index, state))
         records.append(record(_Role.STATE_OUT, index, f"{state}_next"))
@@ -296,7 +312,8 @@ def _assemble(sections: Mapping[Section, bytes]) -> bytes:
         body += content.ljust(_padded(len(content)), b"\0")
     payload = table.ljust(offset - _HEADER.size, b"\0") + body
     size = _HEADER.size + len(payload)
-    return _HEADER.pack(MAGIC, VERSION, len(sections), size, zlib.crc32(payload)) + payload
+    checked = _CHECKED_HEADER.pack(VERSION, len(sections), size) + payload
+    return MAGIC + struct.pack("<I", zlib.crc32(checked)) + checked
 
 
 def _padded(size: int) -> int:

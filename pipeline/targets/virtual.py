@@ -19,7 +19,7 @@ from pipeline.targets.npu_server import NpuModel, NpuServer
 
 MODEL_ADDRESS = 0x90000000
 TICKS_PER_INSTRUCTION = 1.024
-_SOCKET_FILE = "npu.socket"
+SOCKET_FILE = "npu.socket"
 _QEMU = "qemu-system-arm"
 # Every instruction takes 2^5 ns of virtual time; waiting for an interrupt takes no real time.
 _INSTRUCTION_CLOCK = "shift=5,sleep=off"
@@ -49,33 +49,46 @@ class VirtualBoard:
             *qemu_command(self.plugin, self.macs_per_cycle, self.firmware),
             *loader(PACKAGE_FILE, MODEL_ADDRESS),
             "-semihosting-config",
-            ",".join(["enable=on", "target=native", *(f"arg={word}" for word in command.split())]),
+            ",".join(
+                [
+                    "enable=on",
+                    "target=native",
+                    *(f"arg={word}" for word in command.split()),
+                ]
+            ),
         ]
         for path, name in ((self.firmware, "firmware"), (self.plugin, "plugin")):
             if not path.is_file():
-                raise BoardError(f"{path}: no {name} there; build it with `make firmware`")
-        with NpuServer(directory / _SOCKET_FILE, self.npu):
+                raise BoardError(
+                    f"{path}: no {name} there; build it with `make firmware`"
+                )
+        with NpuServer(directory / SOCKET_FILE, self.npu):
             return _run_qemu(arguments, directory, self.timeout_s)
 
 
 def qemu_command(plugin: Path, macs_per_cycle: int, image: Path) -> list[str]:
     """The virtual board with an image; the NPU socket is in QEMU's working directory."""
     if shutil.which(_QEMU) is None:
-        raise BoardError(f"{_QEMU} is not installed; on Debian: apt-get install qemu-system-arm")
+        raise BoardError(
+            f"{_QEMU} is not installed; on Debian: apt-get install qemu-system-arm"
+        )
     return [
         _QEMU,
         *("-machine", "mps3-an547", "-nodefaults", "-display", "none"),
         *("-monitor", "none", "-serial", "stdio"),
         *("-icount", _INSTRUCTION_CLOCK),
         "-plugin",
-        f"{_escape(plugin.resolve())},socket={_SOCKET_FILE},macs={macs_per_cycle}",
+        f"{_escape(plugin.resolve())},socket={SOCKET_FILE},macs={macs_per_cycle}",
         *("-kernel", str(image.resolve())),
     ]
 
 
 def loader(file_name: str, address: int) -> list[str]:
     """QEMU arguments that place a file of its working directory in memory before start."""
-    return ["-device", f"loader,file={_escape(file_name)},addr={address:#x},force-raw=on"]
+    return [
+        "-device",
+        f"loader,file={_escape(file_name)},addr={address:#x},force-raw=on",
+    ]
 
 
 def _escape(value: Path | str) -> str:
@@ -94,9 +107,13 @@ def _run_qemu(arguments: Sequence[str], directory: Path, timeout_s: float) -> st
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BoardError(f"the virtual board did not finish within {timeout_s:g} s") from None
+        raise BoardError(
+            f"the virtual board did not finish within {timeout_s:g} s"
+        ) from None
     console = done.stdout.decode("ascii", errors="replace")
     if not console:
         words = done.stderr.decode(errors="replace").strip()[-400:]
-        raise BoardError(f"QEMU ended with {done.returncode} and no console output: {words}")
+        raise BoardError(
+            f"QEMU ended with {done.returncode} and no console output: {words}"
+        )
     return console

@@ -19,7 +19,9 @@ class NpuEngine final : public Engine {
  private:
   static constexpr std::size_t kStateBytes = 8192;
 
-  std::uint8_t* arena_at(const TensorRecord& tensor) { return job_.arena.data() + tensor.arena_offset; }
+  std::uint8_t* arena_at(const TensorRecord& tensor) {
+    return job_.arena.data() + tensor.arena_offset;
+  }
 
   const ModelPackage* package_ = nullptr;
   ethos_u55::Job job_{};

@@ -53,8 +53,8 @@ namespace platform {
 
 bool File::open(const char* path, Mode mode) {
   close();
-  const std::uint32_t arguments[] = {
-      word(path), mode == Mode::kRead ? kReadBinary : kWriteBinary, word(std::strlen(path))};
+  const std::uint32_t arguments[] = {word(path), mode == Mode::kRead ? kReadBinary : kWriteBinary,
+                                     word(std::strlen(path))};
   handle_ = call(kOpen, arguments);
   position_ = 0;
   return handle_ != kClosed;

@@ -71,8 +71,8 @@ void Reset_Handler();
   using namespace enhancer::corstone300;
   const auto data_bytes = reinterpret_cast<std::uintptr_t>(&__data_end) -
                           reinterpret_cast<std::uintptr_t>(&__data_start);
-  const auto bss_bytes = reinterpret_cast<std::uintptr_t>(&__bss_end) -
-                         reinterpret_cast<std::uintptr_t>(&__bss_start);
+  const auto bss_bytes =
+      reinterpret_cast<std::uintptr_t>(&__bss_end) - reinterpret_cast<std::uintptr_t>(&__bss_start);
   std::memcpy(&__data_start, &__data_load, data_bytes);
   std::memset(&__bss_start, 0, bss_bytes);
   paint_stack();
@@ -127,8 +127,7 @@ constexpr VectorTable make_vectors() {
   constexpr int kSysTickException = 15;
   table.handlers[1 - kFirstHandler] = Reset_Handler;
   table.handlers[kSysTickException - kFirstHandler] = SysTick_Handler;
-  table.handlers[kSystemVectors + enhancer::corstone300::kNpuIrq - kFirstHandler] =
-      Npu_Handler;
+  table.handlers[kSystemVectors + enhancer::corstone300::kNpuIrq - kFirstHandler] = Npu_Handler;
   return table;
 }
 

@@ -93,8 +93,8 @@ const char* board() { return "host"; }
 void console_write(Span<const char> text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 std::uint64_t ticks() {
-  return static_cast<std::uint64_t>(
-      std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
+                                    std::chrono::nanoseconds(1));
 }
 
 std::uint32_t ticks_per_second() { return 1000000000; }

@@ -1,0 +1,117 @@
+#include "app/application.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+
+#include "fake_platform.h"
+#include "package_builder.h"
+
+namespace enhancer {
+namespace {
+
+/// A network whose mask is its features.
+bool echo_network() {
+  auto* arena = static_cast<std::uint8_t*>(fake::npu_pointer(0x088));
+  std::memcpy(arena + fake::kMaskOffset, arena + fake::kFeaturesOffset, fake::kBands);
+  fake::platform().npu_registers[0x004] = 1U << 5;
+  return true;
+}
+
+std::string wav(std::size_t samples) {
+  std::string content("RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\0\0\0\2\0\x10\0data",
+                      40);
+  const auto bytes = static_cast<std::uint32_t>(2 * samples);
+  content.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+  return content.append(bytes, '\x11');
+}
+
+class ApplicationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fake::reset();
+    fake::platform().npu_registers[0x000] = 0x10104004;
+    fake::platform().npu_registers[0x028] = fake::kConfig;
+    fake::platform().on_run = echo_network;
+    fake::platform().model = fake::PackageParts().build();
+  }
+  Error run(std::string command) { return run_application(command.data()); }
+  bool reported(const std::string& text) {
+    return fake::platform().console.find(text) != std::string::npos;
+  }
+  void add_golden(std::uint8_t expected) {
+    fake::PackageParts parts;
+    fake::Bytes& golden = parts.sections[fake::kGolden];
+    golden = fake::Bytes(16, 0);
+    golden[0] = 1;
+    golden.insert(golden.end(), {1, 2, 3, 4, 1, 2, 3, expected});
+    fake::platform().model = parts.build();
+  }
+};
+
+TEST_F(ApplicationTest, EnhancesAWholeFile) {
+  fake::platform().files["in.wav"] = wav(1000);
+  EXPECT_EQ(run("enhance in.wav out.wav trace"), Error::kNone);
+  EXPECT_EQ(fake::platform().files["out.wav"].size(), wav(1000).size());
+  EXPECT_EQ(fake::platform().files["trace"].size(), 5U * 2 * fake::kBands);
+  EXPECT_TRUE(reported("\"type\":\"summary\",\"hops\":5,"));
+  EXPECT_TRUE(reported("\"exit_code\":0}\r\n\x04"));
+}
+
+TEST_F(ApplicationTest, AnEmptyFileStaysEmpty) {
+  fake::platform().files["in.wav"] = wav(0);
+  EXPECT_EQ(run("enhance in.wav out.wav"), Error::kNone);
+  EXPECT_EQ(fake::platform().files["out.wav"].size(), 44U);
+}
+
+TEST_F(ApplicationTest, BenchmarkComparesWithGolden) {
+  add_golden(4);
+  EXPECT_EQ(run("benchmark 3"), Error::kNone);
+  EXPECT_TRUE(reported("\"hops\":3,"));
+  EXPECT_TRUE(reported("\"compared_bytes\":12,\"mismatched_bytes\":0"));
+}
+
+TEST_F(ApplicationTest, BenchmarkFindsMismatches) {
+  add_golden(5);
+  EXPECT_EQ(run("benchmark"), Error::kGoldenMismatch);
+  EXPECT_TRUE(reported("\"mismatched_bytes\":1"));
+  EXPECT_TRUE(reported("\"name\":\"golden_mismatch\",\"expected\":0,\"actual\":1"));
+}
+
+TEST_F(ApplicationTest, BenchmarkNeedsGolden) {
+  EXPECT_EQ(run("benchmark"), Error::kGoldenMissing);
+}
+
+TEST_F(ApplicationTest, RefusesOtherCommands) {
+  for (const char* command : {"", "   ", "dance", "enhance in.wav", "enhance a b c d",
+                              "benchmark 0", "benchmark x", "benchmark 99999999999999999999"}) {
+    EXPECT_EQ(run(command), Error::kUsage) << command;
+  }
+}
+
+TEST_F(ApplicationTest, ReportsAMissingPackage) {
+  fake::platform().model.clear();
+  EXPECT_EQ(run("benchmark"), Error::kPackageMissing);
+  EXPECT_TRUE(reported("\"name\":\"package_missing\""));
+}
+
+TEST_F(ApplicationTest, ReportsAPackageNoEngineRuns) {
+  fake::PackageParts parts;
+  for (const auto kind : {fake::kNpuJob, fake::kNpuStream, fake::kNpuWeights}) {
+    parts.sections.erase(kind);
+  }
+  fake::platform().model = parts.build();
+  EXPECT_EQ(run("benchmark"), Error::kPackageNoEngine);
+}
+
+TEST_F(ApplicationTest, ReportsANpuThatHangsInTheMiddle) {
+  int hops = 0;
+  fake::platform().on_run = [&hops] { return ++hops < 3 && echo_network(); };
+  fake::platform().files["in.wav"] = wav(2000);
+  EXPECT_EQ(run("enhance in.wav out.wav"), Error::kNpuTimeout);
+  EXPECT_TRUE(reported("\"name\":\"npu_timeout\""));
+}
+
+}  // namespace
+}  // namespace enhancer

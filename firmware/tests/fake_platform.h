@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace enhancer::fake {
+
+/// The platform of the unit tests. Every test starts from reset().
+struct Platform {
+  std::string console;
+  std::vector<std::uint8_t> model;
+  std::size_t npu_sram_bytes = 1 << 16;
+  std::map<std::string, std::string> files;
+
+  /// NPU registers; `on_run` plays the job when CMD is written and says whether it interrupts.
+  std::map<std::uint32_t, std::uint32_t> npu_registers;
+  std::function<bool()> on_run = [] { return false; };
+  bool npu_resets = true;
+};
+
+Platform& platform();
+void reset();
+
+/// 64-bit pointer register.
+void* npu_pointer(std::uint32_t offset);
+
+}  // namespace enhancer::fake

@@ -1,0 +1,158 @@
+#include "model/package.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "package_builder.h"
+
+namespace enhancer {
+namespace {
+
+using fake::Bytes;
+using fake::PackageParts;
+
+/// Parses a copy that ends exactly with its memory, so that a sanitizer sees any overrun.
+Status parse(const Bytes& bytes, ModelPackage& package) {
+  static Bytes memory;
+  memory = bytes;
+  memory.shrink_to_fit();
+  return parse_package({memory.data(), memory.size()}, package);
+}
+
+Error error_of(const Bytes& bytes) {
+  ModelPackage package;
+  return parse(bytes, package).error;
+}
+
+TEST(Package, HoldsWhatWasPacked) {
+  PackageParts parts;
+  parts.sections[fake::kGolden] = Bytes(16 + 3 * 8);
+  fake::patch<std::uint32_t>(parts.sections[fake::kGolden], 0, 3);
+  parts.sections[fake::kMemoryTiming] = Bytes(64, 0);
+  fake::patch<std::uint32_t>(parts.sections[fake::kMemoryTiming], 32 + 3 * 4, 64);
+  ModelPackage package;
+  ASSERT_TRUE(parse(parts.build(), package).ok());
+  EXPECT_EQ(package.front_end.header.bands, fake::kBands);
+  EXPECT_EQ(package.front_end.weights.size(), 257U);
+  EXPECT_EQ(package.front_end.bin_count[3], 65);
+  EXPECT_EQ(package.features.arena_offset, fake::kFeaturesOffset);
+  EXPECT_EQ(package.mask.zero_point, -128);
+  EXPECT_EQ(package.states, 1U);
+  EXPECT_EQ(package.state_out[0].arena_offset, fake::kStateOutOffset);
+  EXPECT_EQ(package.npu_job.config, fake::kConfig);
+  EXPECT_EQ(package.npu_weights.size(), 48U);
+  EXPECT_TRUE(package.tflite.empty());
+  EXPECT_EQ(package.golden.hops, 3U);
+  EXPECT_EQ(package.golden.mask.size(), 3U * fake::kBands);
+  EXPECT_EQ(package.memory_timing.axi1[3], 64U);
+}
+
+TEST(Package, MayLieInLongerMemory) {
+  Bytes bytes = PackageParts().build();
+  bytes.resize(bytes.size() + 100, 0xFF);
+  EXPECT_EQ(error_of(bytes), Error::kNone);
+}
+
+TEST(Package, EveryTruncationIsFound) {
+  const Bytes whole = PackageParts().build();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_EQ(error_of(cut), size < 16 ? Error::kPackageMissing : Error::kPackageTruncated) << size;
+  }
+}
+
+TEST(Package, EveryFlippedBitIsFound) {
+  Bytes bytes = PackageParts().build();
+  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] ^ (1U << bit % 8));
+    EXPECT_NE(error_of(bytes), Error::kNone) << bit;
+    bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] ^ (1U << bit % 8));
+  }
+}
+
+TEST(Package, OtherVersionsAreRefused) {
+  Bytes bytes = PackageParts().build();
+  fake::patch<std::uint16_t>(bytes, 8, 2);
+  EXPECT_EQ(error_of(bytes), Error::kPackageVersion);
+}
+
+struct Flaw {
+  const char* name;
+  std::uint32_t section;
+  std::size_t offset;
+  std::uint32_t value;
+};
+
+class PackageFlaw : public testing::TestWithParam<Flaw> {};
+
+TEST_P(PackageFlaw, IsMalformed) {
+  PackageParts parts;
+  fake::patch(parts.sections[GetParam().section], GetParam().offset, GetParam().value);
+  ModelPackage package;
+  const Status status = parse(parts.build(), package);
+  EXPECT_EQ(status.error, Error::kPackageMalformed);
+}
+
+constexpr std::size_t kRecord = 32;
+constexpr std::uint32_t kNotANumber = 0x7FC00000;
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, PackageFlaw,
+    testing::Values(
+        Flaw{"rate", fake::kFrontEnd, 0, 8000}, Flaw{"frame", fake::kFrontEnd, 4, 1024},
+        Flaw{"bands", fake::kFrontEnd, 12, 1000}, Flaw{"no_bands", fake::kFrontEnd, 12, 0},
+        Flaw{"weights", fake::kFrontEnd, 16, 256},
+        Flaw{"exponent", fake::kFrontEnd, 20, kNotANumber},
+        Flaw{"mean", fake::kFrontEnd, 32, kNotANumber}, Flaw{"role", fake::kTensors, 0, 0x00000909},
+        Flaw{"type", fake::kTensors, 0, 0x00000200},
+        Flaw{"state", fake::kTensors, 2 * kRecord, 0x00080702},
+        Flaw{"gap", fake::kTensors, 2 * kRecord, 0x00010702},
+        Flaw{"twice", fake::kTensors, kRecord, 0x00000900}, Flaw{"size", fake::kTensors, 4, 5},
+        Flaw{"scale", fake::kTensors, 8, 0}, Flaw{"zero_point", fake::kTensors, 12, 200},
+        Flaw{"pair", fake::kTensors, 3 * kRecord + 4, 6}, Flaw{"arena", fake::kTensors, 16, 61},
+        Flaw{"far_away", fake::kTensors, 16, 0xFFFFFFFF}, Flaw{"arena_size", fake::kNpuJob, 8, 51},
+        Flaw{"placement", fake::kNpuJob, 12, 2}),
+    [](const auto& flaw) { return flaw.param.name; });
+
+TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
+  for (const std::uint32_t kind :
+       {fake::kFrontEnd, fake::kTensors, fake::kNpuJob, fake::kNpuStream}) {
+    PackageParts without;
+    without.sections.erase(kind);
+    EXPECT_EQ(error_of(without.build()), Error::kPackageMalformed) << kind;
+    PackageParts longer;
+    longer.sections[kind].push_back(0);
+    EXPECT_EQ(error_of(longer.build()), Error::kPackageMalformed) << kind;
+  }
+  PackageParts golden;
+  golden.sections[fake::kGolden] = Bytes(16 + 8);
+  EXPECT_EQ(error_of(golden.build()), Error::kPackageMalformed);
+}
+
+TEST(Package, BandOutsideTheSpectrumIsMalformed) {
+  PackageParts parts;
+  Bytes& front_end = parts.sections[fake::kFrontEnd];
+  fake::patch<std::uint16_t>(front_end, front_end.size() - 16 + 6, 193);
+  EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
+}
+
+TEST(Package, RandomDamageWithAValidChecksumNeverEscapesItsMemory) {
+  const Bytes whole = PackageParts().build();
+  std::minstd_rand random(1);
+  for (int round = 0; round < 20000; ++round) {
+    Bytes bytes = whole;
+    for (int change = 0; change < 3; ++change) {
+      bytes[16 + random() % (bytes.size() - 16)] = static_cast<std::uint8_t>(random() % 256);
+    }
+    fake::seal(bytes);
+    ModelPackage package;
+    if (parse(bytes, package).ok()) {
+      EXPECT_LE(package.mask.arena_offset + package.mask.bytes, package.npu_job.arena_bytes);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace enhancer

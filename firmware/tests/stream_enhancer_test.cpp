@@ -1,0 +1,103 @@
+#include "app/stream_enhancer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "fake_platform.h"
+#include "package_builder.h"
+#include "platform/platform.h"
+
+namespace enhancer {
+namespace {
+
+/// Answers every hop with one mask value.
+class ConstantEngine final : public Engine {
+ public:
+  explicit ConstantEngine(std::int8_t mask) : mask_(mask) {}
+  const char* name() const override { return "constant"; }
+  bool accepts(const ModelPackage& /*package*/) const override { return true; }
+  Status load(const ModelPackage& /*package*/) override { return kOk; }
+  void reset_state() override { ++resets; }
+  Status infer(Span<const std::int8_t> /*features*/, Span<std::int8_t> mask,
+               NpuCounters& /*counters*/) override {
+    std::fill(mask.begin(), mask.end(), mask_);
+    return kOk;
+  }
+  MemoryUse memory_use() const override { return {}; }
+
+  int resets = 0;
+
+ private:
+  std::int8_t mask_;
+};
+
+class StreamEnhancerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fake::reset();
+    fake::platform().model = fake::PackageParts().build();
+    ASSERT_TRUE(parse_package(platform::model_memory(), package_).ok());
+  }
+  /// Largest deviation from `gain` times the input, one hop late.
+  float deviation(ConstantEngine& engine, float gain) {
+    stream_.start(engine, package_);
+    std::vector<float> before(kHopSamples, 0.0F);
+    float worst = 0;
+    for (int index = 0; index < 8; ++index) {
+      std::vector<float> in(kHopSamples);
+      for (std::size_t n = 0; n < kHopSamples; ++n) {
+        in[n] = std::sin(static_cast<float>(index * 256 + static_cast<int>(n)) * 0.05F);
+      }
+      float out[kHopSamples];
+      HopCost cost;
+      EXPECT_TRUE(stream_.process({in.data(), in.size()}, out, cost).ok());
+      for (std::size_t n = 0; n < kHopSamples; ++n) {
+        worst = std::max(worst, std::fabs(out[n] - gain * before[n]));
+      }
+      before = in;
+    }
+    return worst;
+  }
+
+  ModelPackage package_;
+  StreamEnhancer stream_;
+};
+
+TEST_F(StreamEnhancerTest, FullMaskPassesAudioUnchanged) {
+  ConstantEngine engine(127);
+  EXPECT_LT(deviation(engine, 1.0F), 1e-6F);
+  EXPECT_EQ(engine.resets, 1);
+}
+
+TEST_F(StreamEnhancerTest, EmptyMaskSilences) {
+  ConstantEngine engine(-128);
+  EXPECT_EQ(deviation(engine, 0.0F), 0.0F);
+}
+
+TEST_F(StreamEnhancerTest, SilenceGivesTheLowestFeatures) {
+  ConstantEngine engine(0);
+  stream_.start(engine, package_);
+  const float silence[kHopSamples] = {};
+  float out[kHopSamples];
+  HopCost cost;
+  ASSERT_TRUE(stream_.process(silence, out, cost).ok());
+  // (0 - 0.5) * 2 = -1, in steps of 1/128.
+  for (const std::int8_t feature : stream_.features()) {
+    EXPECT_EQ(feature, -128);
+  }
+}
+
+TEST_F(StreamEnhancerTest, MeasuresItsParts) {
+  ConstantEngine engine(0);
+  stream_.start(engine, package_);
+  float hop[kHopSamples] = {};
+  HopCost cost;
+  ASSERT_TRUE(stream_.process(hop, hop, cost).ok());
+  EXPECT_EQ(cost.total_ticks(), 300U);
+}
+
+}  // namespace
+}  // namespace enhancer
