@@ -7,7 +7,7 @@ costs a few FFTs an example, in code that releases the interpreter lock.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
@@ -69,19 +69,17 @@ NONE = Augmentation(
 )
 
 
-@dataclass
 class _Pool:
     """Clips one crop may be joined from, drawn in proportion to their (capped) length."""
 
-    clips: list[StoredClip] = field(default_factory=list)
-    cumulative: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    def finish(self) -> None:
-        lengths = np.minimum([clip.length for clip in self.clips], 10 * RATE_HZ)
-        self.cumulative = cumulative_shares(lengths)
+    def __init__(self, clips: list[StoredClip]) -> None:
+        self.clips = clips
+        self.length = sum(clip.length for clip in clips)
+        capped = np.minimum([clip.length for clip in clips], 10 * RATE_HZ)
+        self._shares = cumulative_shares(capped)
 
     def draw(self, rng: np.random.Generator) -> StoredClip:
-        return self.clips[draw_index(self.cumulative, rng)]
+        return self.clips[draw_index(self._shares, rng)]
 
 
 class Mixer:
@@ -119,8 +117,14 @@ class Mixer:
         self._seed = seed
         self._snr_db, self._level_dbfs = snr_db, level_dbfs
         self._augmentation = augmentation or Augmentation()
-        self._voices, self._voice_shares = _voices(speech)
-        self._kinds, self._kind_shares = _kinds(noise, kind_weights)
+        self._voices = _pools(speech, "speaker")
+        self._voice_shares = cumulative_shares(
+            np.array([pool.length**0.5 * pool.clips[0].weight for pool in self._voices])
+        )
+        self._kinds = _pools(noise, "kind")
+        self._kind_shares = cumulative_shares(
+            np.array([kind_weights.get(pool.clips[0].kind, 1.0) for pool in self._kinds])
+        )
         self._eq_basis = _eq_basis(crop_samples)
         self._rooms = self._early_rooms = None
         if rooms is not None and self._augmentation.room_share > 0:
@@ -213,26 +217,12 @@ class Mixer:
         return log_gains
 
 
-def _voices(store: Store) -> tuple[list[_Pool], np.ndarray]:
-    pools: dict[str, _Pool] = {}
+def _pools(store: Store, label: str) -> list[_Pool]:
+    """Clips of a store grouped by one of their labels, in the order of first appearance."""
+    groups: dict[str, list[StoredClip]] = {}
     for clip in store.clips:
-        pools.setdefault(clip.speaker, _Pool()).clips.append(clip)
-    for pool in pools.values():
-        pool.finish()
-    lengths = [sum(clip.length for clip in pool.clips) for pool in pools.values()]
-    weights = [pool.clips[0].weight for pool in pools.values()]
-    return list(pools.values()), cumulative_shares(np.sqrt(lengths) * weights)
-
-
-def _kinds(store: Store, weights: Mapping[str, float]) -> tuple[list[_Pool], np.ndarray]:
-    pools: dict[str, _Pool] = {}
-    for clip in store.clips:
-        pools.setdefault(clip.kind, _Pool()).clips.append(clip)
-    for pool in pools.values():
-        pool.finish()
-    return list(pools.values()), cumulative_shares(
-        np.array([weights.get(kind, 1.0) for kind in pools])
-    )
+        groups.setdefault(getattr(clip, label), []).append(clip)
+    return [_Pool(clips) for clips in groups.values()]
 
 
 def cumulative_shares(weights: np.ndarray) -> np.ndarray:

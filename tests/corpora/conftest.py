@@ -9,12 +9,9 @@ import soundfile
 
 from pipeline.corpora.store import Clip, Store, build_store
 
-Record = Callable[..., Path]
-MakeStore = Callable[..., Store]
-
 
 @pytest.fixture
-def record(tmp_path: Path) -> Record:
+def record(tmp_path: Path) -> Callable[..., Path]:
     """Write noise bursts (speech-like: loud, then pause) or given samples to a file."""
 
     def write(
@@ -39,7 +36,7 @@ def record(tmp_path: Path) -> Record:
 
 
 @pytest.fixture
-def make_store(tmp_path: Path, record: Record) -> MakeStore:
+def make_store(tmp_path: Path, record: Callable[..., Path]) -> Callable[..., Store]:
     """Pack `count` recordings of one role into a store."""
 
     def make(role: str, *, count: int = 4, seconds: float = 2.0, kind: str | None = None) -> Store:

@@ -1,5 +1,6 @@
 """Reading files: what comes out of good ones, what is said about bad ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import G722
@@ -13,7 +14,6 @@ from pipeline.corpora.audio import (
     load_mono,
     trim_silence,
 )
-from tests.corpora.conftest import Record
 
 
 def tone(rate_hz: int, seconds: float = 1.0, frequency_hz: float = 1000.0) -> np.ndarray:
@@ -22,7 +22,9 @@ def tone(rate_hz: int, seconds: float = 1.0, frequency_hz: float = 1000.0) -> np
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
 @pytest.mark.parametrize("rate_hz", [16_000, 22_050, 44_100, 48_000])
-def test_a_tone_survives_any_format_and_rate(record: Record, suffix: str, rate_hz: int) -> None:
+def test_a_tone_survives_any_format_and_rate(
+    record: Callable[..., Path], suffix: str, rate_hz: int
+) -> None:
     samples = load_mono(record(f"tone.{suffix}", tone(rate_hz), rate_hz=rate_hz))
     assert samples.dtype == np.float32
     assert abs(samples.size - 16_000) <= 2
@@ -32,14 +34,14 @@ def test_a_tone_survives_any_format_and_rate(record: Record, suffix: str, rate_h
     assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(0.5, rel=0.02)
 
 
-def test_long_files_are_resampled_seamlessly_in_blocks(record: Record) -> None:
+def test_long_files_are_resampled_seamlessly_in_blocks(record: Callable[..., Path]) -> None:
     samples = load_mono(record("long.wav", tone(48_000, 12.0), rate_hz=48_000))
     expected = tone(16_000, 12.0)
     assert samples.size == expected.size
     np.testing.assert_allclose(samples[500:-500], expected[500:-500], atol=1e-3)
 
 
-def test_channels_are_averaged(record: Record) -> None:
+def test_channels_are_averaged(record: Callable[..., Path]) -> None:
     stereo = np.stack([tone(16_000), 0 * tone(16_000)], axis=1)
     mono = load_mono(record("stereo.wav", stereo))
     np.testing.assert_allclose(mono, tone(16_000) / 2, atol=1e-4)
@@ -102,7 +104,11 @@ def nan_samples() -> np.ndarray:
     ],
 )
 def test_bad_samples_are_refused_in_one_line(
-    record: Record, name: str, samples: np.ndarray, options: dict[str, int], message: str
+    record: Callable[..., Path],
+    name: str,
+    samples: np.ndarray,
+    options: dict[str, int],
+    message: str,
 ) -> None:
     path = record(name, samples, **options)
     with pytest.raises(AudioFileError) as caught:
@@ -125,7 +131,7 @@ def test_files_that_are_no_audio_are_refused(tmp_path: Path) -> None:
         load_mono(tmp_path)
 
 
-def test_a_cut_off_file_is_refused(record: Record) -> None:
+def test_a_cut_off_file_is_refused(record: Callable[..., Path]) -> None:
     path = record("cut.flac", seconds=3.0)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AudioFileError, match=r"cut\.flac: (cut off: the header|not readable)"):

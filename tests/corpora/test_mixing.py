@@ -1,5 +1,6 @@
 """Mixing: a pure function of seed and step, at the SNR and level that were asked for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,12 @@ from pipeline.corpora.audio import active_level_dbfs, active_power
 from pipeline.corpora.mixing import NONE, Augmentation, Mixer, snr_db
 from pipeline.corpora.rooms import early_part, room_response
 from pipeline.corpora.store import Store
-from tests.corpora.conftest import MakeStore
 
 CROP_SAMPLES = 24_000
 
 
 @pytest.fixture
-def stores(make_store: MakeStore) -> tuple[Store, Store]:
+def stores(make_store: Callable[..., Store]) -> tuple[Store, Store]:
     return make_store("speech", seconds=0.8, count=6), make_store("noise", seconds=3.0)
 
 
@@ -69,7 +69,9 @@ def test_level_and_peak(stores: tuple[Store, Store]) -> None:
     np.testing.assert_allclose(snr_db(clean, noisy - clean), -5, atol=0.1)
 
 
-def test_without_augmentation_the_clean_side_is_the_recording(make_store: MakeStore) -> None:
+def test_without_augmentation_the_clean_side_is_the_recording(
+    make_store: Callable[..., Store],
+) -> None:
     speech = make_store("speech", seconds=2.0, count=1)
     mixing = mixer((speech, make_store("noise")), augmentation=NONE, crop_samples=16_000)
     recording = speech.read_clip(speech.clips[0])
@@ -103,7 +105,9 @@ def test_late_starts_are_silent_before_the_speech(stores: tuple[Store, Store]) -
     assert np.all(active_power(clean) > 0)
 
 
-def test_a_pause_is_not_blown_up_to_speech_level(tmp_path: Path, make_store: MakeStore) -> None:
+def test_a_pause_is_not_blown_up_to_speech_level(
+    tmp_path: Path, make_store: Callable[..., Store]
+) -> None:
     from pipeline.corpora.store import StoreWriter
 
     rng = np.random.default_rng(0)
@@ -123,7 +127,7 @@ def test_a_pause_is_not_blown_up_to_speech_level(tmp_path: Path, make_store: Mak
     assert np.median([active_level_dbfs(row) for row in clean]) < -60
 
 
-def test_speakers_are_never_joined_in_one_crop(make_store: MakeStore) -> None:
+def test_speakers_are_never_joined_in_one_crop(make_store: Callable[..., Store]) -> None:
     speech = make_store("speech", seconds=0.5, count=8)
     by_speaker = {
         speaker: [speech.read_clip(c) for c in speech.clips if c.speaker == speaker]

@@ -1,5 +1,6 @@
 """The packed store: order, levels, bad files, damage, memory."""
 
+from collections.abc import Callable
 import json
 import resource
 import time
@@ -20,7 +21,6 @@ from pipeline.corpora.store import (
     StoreWriter,
     build_store,
 )
-from tests.corpora.conftest import MakeStore, Record
 
 LABELS = {"source": "s", "speaker": "t", "licence": "none", "kind": "speech"}
 
@@ -29,7 +29,9 @@ def clip(path: Path, role: str = "speech") -> Clip:
     return Clip(path, path.name, "s", "t", "none", role, role, "train")
 
 
-def test_clips_come_back_in_order_within_half_a_step(record: Record, tmp_path: Path) -> None:
+def test_clips_come_back_in_order_within_half_a_step(
+    record: Callable[..., Path], tmp_path: Path
+) -> None:
     rng = np.random.default_rng(3)
     originals = [0.2 * rng.standard_normal(8000 + n) for n in range(10)]
     paths = [record(f"{n}.wav", samples, subtype="FLOAT") for n, samples in enumerate(originals)]
@@ -44,7 +46,7 @@ def test_clips_come_back_in_order_within_half_a_step(record: Record, tmp_path: P
         assert stored.level_dbfs == pytest.approx(-14, abs=1.5)
 
 
-def test_each_bad_file_is_named_and_left_out(record: Record, tmp_path: Path) -> None:
+def test_each_bad_file_is_named_and_left_out(record: Callable[..., Path], tmp_path: Path) -> None:
     good = record("good.wav")
     silent = record("silent.wav", np.zeros(16_000))
     low = record("low.wav", rate_hz=8000)
@@ -67,17 +69,17 @@ def test_each_bad_file_is_named_and_left_out(record: Record, tmp_path: Path) -> 
     assert index["skipped"] == list(summary.skipped)
 
 
-def test_a_failed_build_leaves_the_old_store(record: Record, tmp_path: Path) -> None:
+def test_a_failed_build_leaves_the_old_store(record: Callable[..., Path], tmp_path: Path) -> None:
     folder = tmp_path / "store"
     build_store([clip(record("good.wav"))], folder)
     before = (folder / AUDIO_NAME).read_bytes()
-    with pytest.raises(StoreError, match="no usable audio file among 1\n.*silent"):
+    with pytest.raises(StoreError, match=r"no usable audio file among 1\n.*silent"):
         build_store([clip(record("bad.wav", np.zeros(16_000)))], folder)
     assert (folder / AUDIO_NAME).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["store"]
 
 
-def test_an_interrupted_build_leaves_no_store(record: Record, tmp_path: Path) -> None:
+def test_an_interrupted_build_leaves_no_store(record: Callable[..., Path], tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path / "store")
     writer.append(np.full(8000, 0.1), name="a", **LABELS)
     assert not (tmp_path / "store").exists()
@@ -94,9 +96,9 @@ def test_samples_over_full_scale_are_scaled_not_wrapped(tmp_path: Path) -> None:
     np.testing.assert_allclose(samples, np.sin(np.arange(8000) / 5), atol=1e-4)
 
 
-def test_damage_is_explained(make_store: MakeStore, tmp_path: Path) -> None:
+def test_damage_is_explained(make_store: Callable[..., Store], tmp_path: Path) -> None:
     folder = make_store("speech").folder
-    with pytest.raises(StoreError, match="holds no audio store .* prepare the corpus first"):
+    with pytest.raises(StoreError, match=r"holds no audio store .* prepare the corpus first"):
         Store(tmp_path / "nowhere")
     audio, index = folder / AUDIO_NAME, folder / INDEX_NAME
     good = index.read_text()
@@ -114,7 +116,9 @@ def test_damage_is_explained(make_store: MakeStore, tmp_path: Path) -> None:
             Store(folder)
 
 
-def test_a_store_larger_than_memory_streams(make_store: MakeStore, tmp_path: Path) -> None:
+def test_a_store_larger_than_memory_streams(
+    make_store: Callable[..., Store], tmp_path: Path
+) -> None:
     folder = tmp_path / "huge"
     folder.mkdir()
     hour = 3600 * 16_000
@@ -134,7 +138,7 @@ def test_a_store_larger_than_memory_streams(make_store: MakeStore, tmp_path: Pat
     assert grown_kib < 200 * 1024
 
 
-def test_an_hour_is_packed_in_under_a_minute(record: Record, tmp_path: Path) -> None:
+def test_an_hour_is_packed_in_under_a_minute(record: Callable[..., Path], tmp_path: Path) -> None:
     path = record("minute.flac", rate_hz=44_100, seconds=60.0)
     start_s = time.perf_counter()
     build_store([clip(path)] * 10, tmp_path / "store")
