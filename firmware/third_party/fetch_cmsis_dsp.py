@@ -20,9 +20,7 @@ _FOLDERS = ("Include", "PrivateInclude", "Source")
 def fetch(directory: Path) -> None:
     """Leave the sources in `directory`, complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=directory.parent, prefix=".cmsis-dsp-"
-    ) as name:
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".cmsis-dsp-") as name:
         scratch = Path(name)
         options = ["--quiet", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
         subprocess.run(

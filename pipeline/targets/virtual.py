@@ -59,9 +59,7 @@ class VirtualBoard:
         ]
         for path, name in ((self.firmware, "firmware"), (self.plugin, "plugin")):
             if not path.is_file():
-                raise BoardError(
-                    f"{path}: no {name} there; build it with `make firmware`"
-                )
+                raise BoardError(f"{path}: no {name} there; build it with `make firmware`")
         with NpuServer(directory / SOCKET_FILE, self.npu):
             return _run_qemu(arguments, directory, self.timeout_s)
 
@@ -69,9 +67,7 @@ class VirtualBoard:
 def qemu_command(plugin: Path, macs_per_cycle: int, image: Path) -> list[str]:
     """The virtual board with an image; the NPU socket is in QEMU's working directory."""
     if shutil.which(_QEMU) is None:
-        raise BoardError(
-            f"{_QEMU} is not installed; on Debian: apt-get install qemu-system-arm"
-        )
+        raise BoardError(f"{_QEMU} is not installed; on Debian: apt-get install qemu-system-arm")
     return [
         _QEMU,
         *("-machine", "mps3-an547", "-nodefaults", "-display", "none"),
@@ -107,13 +103,9 @@ def _run_qemu(arguments: Sequence[str], directory: Path, timeout_s: float) -> st
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BoardError(
-            f"the virtual board did not finish within {timeout_s:g} s"
-        ) from None
+        raise BoardError(f"the virtual board did not finish within {timeout_s:g} s") from None
     console = done.stdout.decode("ascii", errors="replace")
     if not console:
         words = done.stderr.decode(errors="replace").strip()[-400:]
-        raise BoardError(
-            f"QEMU ended with {done.returncode} and no console output: {words}"
-        )
+        raise BoardError(f"QEMU ended with {done.returncode} and no console output: {words}")
     return console
