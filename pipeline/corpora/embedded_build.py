@@ -219,10 +219,14 @@ def build(cache_dir: Path, folder: Path = FOLDER) -> int:
 
 def _choose(pick: Pick, clips: Sequence[Clip]) -> Iterator[tuple[Clip, str, float]]:
     """(clip, split, seconds) of the files a pick takes."""
-    candidates = [
-        clip for clip in clips if clip.source == pick.package and re.search(pick.pattern, clip.name)
-    ]
-    candidates.sort(key=lambda clip: hashlib.sha256(clip.name.encode()).digest())
+    by_stem = {
+        clip.path.stem: clip
+        for clip in clips
+        if clip.source == pick.package and re.search(pick.pattern, clip.name)
+    }
+    candidates = sorted(
+        by_stem.values(), key=lambda clip: hashlib.sha256(clip.name.encode()).digest()
+    )
     shares = iter(pick.shares)
     split, left_s = next(shares)
     for clip in candidates:

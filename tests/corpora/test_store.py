@@ -1,9 +1,9 @@
 """The packed store: order, levels, bad files, damage, memory."""
 
-from collections.abc import Callable
 import json
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
