@@ -38,6 +38,13 @@ void npu_write(std::uint32_t offset, std::uint32_t value);
 /// interrupt is cleared in the NPU. Returns false on timeout.
 bool npu_wait_for_interrupt(std::uint64_t timeout_ticks);
 
+/// Let another driver handle the NPU interrupt: its handler must clear it in the NPU. From then on
+/// npu_wait_for_interrupt() does not return true. `handler` runs in interrupt context.
+void npu_set_interrupt_handler(void (*handler)());
+
+/// Where that driver finds the registers.
+void* npu_register_base();
+
 /// Program the timing adapter of NPU AXI port 0 or 1 where the board has them; registers as in
 /// MemoryTiming.
 void npu_set_memory_timing(int axi_port, Span<const std::uint32_t> registers);

@@ -1,5 +1,6 @@
 #include "engine/npu/ethos_u55.h"
 
+#include "engine/npu/pmu.h"
 #include "platform/platform.h"
 
 namespace enhancer::ethos_u55 {
@@ -21,14 +22,6 @@ enum Register : std::uint32_t {
   kRegionConfig = 0x03C,
   kAxiLimit0 = 0x040,
   kBasePointer0 = 0x080,
-  kPmuControl = 0x180,
-  kPmuEnableSet = 0x184,
-  kPmuEnableClear = 0x188,
-  kPmuCycleLow = 0x1A0,
-  kPmuCycleHigh = 0x1A4,
-  kPmuCycleConfig = 0x1A8,
-  kPmuCounter0 = 0x300,
-  kPmuEventType0 = 0x380,
 };
 
 constexpr std::uint32_t kStatusBusFault = 1U << 2;
@@ -52,43 +45,12 @@ constexpr std::uint32_t kAxiLimits = 4;
 /// AXI port 0 (SRAM), 2 and 3 through AXI port 1 (flash, DDR).
 enum TrafficClass : std::uint32_t { kSram = 0, kSramReadOnly = 1, kFlash = 3 };
 
-enum PmuEvent : std::uint32_t {
-  kNpuActive = 0x23,
-  kAxi0ReadBeat = 0x82,
-  kAxi0WriteBeat = 0x87,
-  kAxi1ReadBeat = 0x182,
-};
-constexpr std::uint32_t kPmuEvents[] = {kNpuActive, kAxi0ReadBeat, kAxi0WriteBeat, kAxi1ReadBeat};
-constexpr std::uint32_t kPmuEnableAndClear = 0x7;
-constexpr std::uint32_t kPmuAllCounters = 0x8000000F;
-
 constexpr int kResetPolls = 10000;
 
 void write_address(std::uint32_t offset, const void* address) {
   const std::uint64_t value = reinterpret_cast<std::uintptr_t>(address);
   npu_write(offset, static_cast<std::uint32_t>(value));
   npu_write(offset + 4, static_cast<std::uint32_t>(value >> 32));
-}
-
-void start_counters() {
-  npu_write(kPmuControl, kPmuEnableAndClear);
-  npu_write(kPmuCycleConfig, 0);
-  for (std::uint32_t index = 0; index < 4; ++index) {
-    npu_write(kPmuEventType0 + 4 * index, kPmuEvents[index]);
-  }
-  npu_write(kPmuEnableSet, kPmuAllCounters);
-}
-
-NpuCounters stop_counters() {
-  npu_write(kPmuEnableClear, kPmuAllCounters);
-  NpuCounters counters;
-  counters.total_cycles =
-      npu_read(kPmuCycleLow) | static_cast<std::uint64_t>(npu_read(kPmuCycleHigh)) << 32;
-  counters.active_cycles = npu_read(kPmuCounter0);
-  counters.axi0_read_beats = npu_read(kPmuCounter0 + 4);
-  counters.axi0_write_beats = npu_read(kPmuCounter0 + 8);
-  counters.axi1_read_beats = npu_read(kPmuCounter0 + 12);
-  return counters;
 }
 
 }  // namespace
@@ -134,11 +96,11 @@ Status run(const Job& job, NpuCounters& counters) {
   const std::uint32_t weights_class = job.weights_in_sram ? kSramReadOnly : kFlash;
   npu_write(kRegionConfig, weights_class | kSram << 2 | kSram << 4);
 
-  start_counters();
+  pmu::start();
   npu_write(kCommand, kCommandRun);
   // A job takes milliseconds; after a second the NPU will not answer any more.
   const bool answered = platform::npu_wait_for_interrupt(platform::ticks_per_second());
-  counters = stop_counters();
+  counters = pmu::stop();
   const std::uint32_t status = npu_read(kStatus);
   if (!answered) {
     return {Error::kNpuTimeout, kStatusCommandEnd, status};

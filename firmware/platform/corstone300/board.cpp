@@ -26,6 +26,15 @@ constexpr std::size_t kNpuSramBytes = std::size_t{2} << 20;
 volatile std::uint32_t systick_wraps = 0;
 volatile bool npu_interrupt = false;
 
+void clear_npu_interrupt() {
+  constexpr std::uint32_t kCommandRegister = 0x008;
+  constexpr std::uint32_t kClearInterrupt = 1U << 1;
+  platform::npu_write(kCommandRegister, kClearInterrupt);
+  npu_interrupt = true;
+}
+
+void (*npu_interrupt_handler)() = clear_npu_interrupt;
+
 void enable_irq(std::uint32_t irq) { reg(kNvicEnableSet + 4 * (irq / 32)) = 1U << (irq % 32); }
 
 std::uint32_t* stack_pointer() {
@@ -111,6 +120,10 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
   reg(kNpuBase + offset) = value;
 }
 
+void npu_set_interrupt_handler(void (*handler)()) { npu_interrupt_handler = handler; }
+
+void* npu_register_base() { return reinterpret_cast<void*>(kNpuBase); }
+
 void npu_set_memory_timing(int axi_port, Span<const std::uint32_t> registers) {
   const std::uint32_t base = axi_port == 0 ? kTimingAdapter0 : kTimingAdapter1;
   for (std::uint32_t index = 0; index < registers.size(); ++index) {
@@ -141,10 +154,5 @@ extern "C" {
 
 void SysTick_Handler() { enhancer::systick_wraps = enhancer::systick_wraps + 1; }
 
-void Npu_Handler() {
-  constexpr std::uint32_t kCommandRegister = 0x008;
-  constexpr std::uint32_t kClearInterrupt = 1U << 1;
-  enhancer::platform::npu_write(kCommandRegister, kClearInterrupt);
-  enhancer::npu_interrupt = true;
-}
+void Npu_Handler() { enhancer::npu_interrupt_handler(); }
 }

@@ -1,0 +1,37 @@
+# The tflm engine, against a TensorFlow Lite Micro tree in which upstream's makefile has built
+#   make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic TARGET_ARCH=cortex-m55 \
+#     OPTIMIZED_KERNEL_DIR=cmsis_nn CO_PROCESSOR=ethos_u ETHOSU_ARCH=u55 microlite
+# TFLM_MODELS lists the models whose operators are linked.
+set(TFLM_MODELS "" CACHE STRING "TFLite files whose operators the tflm engine must have")
+
+file(GLOB_RECURSE _library "${TFLM_DIR}/gen/*/libtensorflow-microlite.a")
+list(LENGTH _library _count)
+if(NOT _count EQUAL 1 OR NOT TFLM_MODELS)
+  message(FATAL_ERROR "TFLM_DIR must hold one built libtensorflow-microlite.a (found ${_count}) "
+                      "and TFLM_MODELS must name at least one TFLite file")
+endif()
+set(_downloads "${TFLM_DIR}/tensorflow/lite/micro/tools/make/downloads")
+
+add_library(tflm STATIC IMPORTED)
+set_target_properties(tflm PROPERTIES
+  IMPORTED_LOCATION "${_library}"
+  INTERFACE_COMPILE_DEFINITIONS "TF_LITE_STATIC_MEMORY"
+  INTERFACE_INCLUDE_DIRECTORIES
+    "${TFLM_DIR};${_downloads}/flatbuffers/include;${_downloads}/gemmlowp;\
+${_downloads}/ethos_u_core_driver/include")
+
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(_header "${CMAKE_BINARY_DIR}/generated/model_operators.h")
+set(_generator "${CMAKE_SOURCE_DIR}/engine/tflm/generate_operators.py")
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/generated")
+add_custom_command(OUTPUT ${_header}
+  COMMAND Python3::Interpreter ${_generator} ${_header} ${TFLM_MODELS}
+  DEPENDS ${_generator} ${TFLM_MODELS} VERBATIM)
+
+target_sources(enhancer PRIVATE
+  engine/tflm/ethos_u_driver.cpp engine/tflm/tflm_engine.cpp ${_header})
+target_include_directories(enhancer PRIVATE "${CMAKE_BINARY_DIR}/generated")
+target_compile_definitions(enhancer PRIVATE ENHANCER_HAS_TFLM=1)
+target_link_libraries(enhancer PUBLIC tflm)
+# TensorFlow Lite Micro formats its messages with newlib, which asks for a heap.
+target_link_options(enhancer PUBLIC --specs=nosys.specs -Wl,--defsym=heap_bytes=4096)

@@ -1,0 +1,56 @@
+#include "engine/npu/pmu.h"
+
+#include "platform/platform.h"
+
+namespace enhancer::ethos_u55 {
+namespace {
+
+using platform::npu_read;
+using platform::npu_write;
+
+enum Register : std::uint32_t {
+  kControl = 0x180,
+  kEnableSet = 0x184,
+  kEnableClear = 0x188,
+  kCycleLow = 0x1A0,
+  kCycleHigh = 0x1A4,
+  kCycleConfig = 0x1A8,
+  kCounter0 = 0x300,
+  kEventType0 = 0x380,
+};
+
+enum Event : std::uint32_t {
+  kNpuActive = 0x23,
+  kAxi0ReadBeat = 0x82,
+  kAxi0WriteBeat = 0x87,
+  kAxi1ReadBeat = 0x182,
+};
+constexpr std::uint32_t kEvents[] = {kNpuActive, kAxi0ReadBeat, kAxi0WriteBeat, kAxi1ReadBeat};
+
+constexpr std::uint32_t kEnableAndClear = 0x7;
+constexpr std::uint32_t kAllCounters = 0x8000000F;
+
+}  // namespace
+
+void pmu::start() {
+  npu_write(kControl, kEnableAndClear);
+  npu_write(kCycleConfig, 0);
+  for (std::uint32_t index = 0; index < 4; ++index) {
+    npu_write(kEventType0 + 4 * index, kEvents[index]);
+  }
+  npu_write(kEnableSet, kAllCounters);
+}
+
+NpuCounters pmu::stop() {
+  npu_write(kEnableClear, kAllCounters);
+  NpuCounters counters;
+  counters.total_cycles = npu_read(kCycleLow) | static_cast<std::uint64_t>(npu_read(kCycleHigh))
+                                                    << 32;
+  counters.active_cycles = npu_read(kCounter0);
+  counters.axi0_read_beats = npu_read(kCounter0 + 4);
+  counters.axi0_write_beats = npu_read(kCounter0 + 8);
+  counters.axi1_read_beats = npu_read(kCounter0 + 12);
+  return counters;
+}
+
+}  // namespace enhancer::ethos_u55

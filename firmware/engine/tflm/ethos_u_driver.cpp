@@ -1,0 +1,69 @@
+#include "engine/tflm/ethos_u_driver.h"
+
+#include <ethosu_driver.h>
+
+#include "platform/platform.h"
+
+namespace enhancer {
+namespace {
+
+ethosu_driver driver;
+
+struct Semaphore {
+  volatile int count = 0;
+};
+
+void handle_interrupt() { ethosu_irq_handler(&driver); }
+
+}  // namespace
+
+Status start_ethos_u_driver() {
+  constexpr std::uint32_t kSecure = 1;
+  constexpr std::uint32_t kPrivileged = 1;
+  platform::npu_set_interrupt_handler(handle_interrupt);
+  const int result =
+      ethosu_init(&driver, platform::npu_register_base(), nullptr, 0, kSecure, kPrivileged);
+  return result == 0 ? kOk : Status{Error::kNpuAbsent};
+}
+
+}  // namespace enhancer
+
+/// The driver's hooks for operating systems: here there is one thread, the interrupt, no heap, and
+/// a limit to every wait.
+extern "C" {
+
+void* ethosu_mutex_create() {
+  static int mutex;
+  return &mutex;
+}
+
+int ethosu_mutex_lock(void* /*mutex*/) { return 0; }
+
+int ethosu_mutex_unlock(void* /*mutex*/) { return 0; }
+
+void* ethosu_semaphore_create() {
+  // One counts free NPUs, one belongs to the driver of the only NPU.
+  static enhancer::Semaphore semaphores[2];
+  static std::size_t used = 0;
+  return used < 2 ? &semaphores[used++] : nullptr;
+}
+
+int ethosu_semaphore_take(void* semaphore, std::uint64_t /*timeout*/) {
+  auto& taken = *static_cast<enhancer::Semaphore*>(semaphore);
+  namespace platform = enhancer::platform;
+  const std::uint64_t deadline = platform::ticks() + platform::ticks_per_second();
+  while (taken.count == 0) {
+    if (platform::ticks() > deadline) {
+      return -1;
+    }
+  }
+  taken.count = taken.count - 1;
+  return 0;
+}
+
+int ethosu_semaphore_give(void* semaphore) {
+  auto& given = *static_cast<enhancer::Semaphore*>(semaphore);
+  given.count = given.count + 1;
+  return 0;
+}
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <optional>
+
+#include "engine/engine.h"
+#include "model_operators.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+
+namespace enhancer {
+
+/// Runs a TFLite file with TensorFlow Lite Micro: operators that Vela mapped run on the NPU through
+/// Arm's driver, all others on the CPU with CMSIS-NN.
+class TflmEngine final : public Engine {
+ public:
+  const char* name() const override { return "tflm"; }
+  bool accepts(const ModelPackage& package) const override { return !package.tflite.empty(); }
+  Status load(const ModelPackage& package) override;
+  void reset_state() override;
+  Status infer(Span<const std::int8_t> features, Span<std::int8_t> mask,
+               NpuCounters& counters) override;
+  MemoryUse memory_use() const override;
+
+ private:
+  Status check_operators(const tflite::Model& model) const;
+  Status check_tensors();
+  TfLiteTensor* tensor(const TensorRecord& record);
+
+  const ModelPackage* package_ = nullptr;
+  OperatorResolver resolver_;
+  std::optional<tflite::MicroInterpreter> interpreter_;
+};
+
+}  // namespace enhancer
