@@ -61,7 +61,7 @@ def render_speech(
             _append(writer, clip, change_speed(samples, speed), suffix=f"@{speed:.3f}")
         if progress:
             progress(done, len(recorded.clips))
-    return writer.close()
+    return writer.close(recorded.skipped)
 
 
 def render_noise(
@@ -110,7 +110,7 @@ def render_noise(
         )
         if progress:
             progress(len(noises) + babbles + index + 1, total)
-    return writer.close()
+    return writer.close(recorded.skipped)
 
 
 def render_rooms(path: Path, count: int, *, seed: int) -> np.ndarray:

@@ -94,7 +94,10 @@ class StoreSummary:
 
 
 class Store:
-    """Read access: `clips` is the index, `read` cuts float32 audio out of the memory map."""
+    """Read access: `read` cuts float32 audio out of the memory map.
+
+    `clips` is the index, `skipped` one line for each file that was left out.
+    """
 
     def __init__(self, folder: Path | str) -> None:
         """Open a store.
@@ -117,6 +120,7 @@ class Store:
             raise self._damaged(f"index is not of format {_FORMAT}")
         try:
             self.clips = tuple(StoredClip(**entry) for entry in index["clips"])
+            self.skipped: tuple[str, ...] = tuple(index["skipped"])
         except (KeyError, TypeError) as error:
             raise self._damaged(f"index entry is wrong ({error})") from error
         end = max((clip.start + clip.length for clip in self.clips), default=0)

@@ -43,6 +43,7 @@ def pairs(record: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
 
 def test_folders_become_a_corpus(folders: tuple[Path, Path], tmp_path: Path) -> None:
     clean_dir, noise_dir = folders
+    (clean_dir / "train" / "s0" / "broken.wav").write_text("not audio")
     steps: list[tuple[str, int, int]] = []
     summaries = prepare(
         clips_of("folders", clean_dir=clean_dir, noise_dir=noise_dir),
@@ -55,8 +56,10 @@ def test_folders_become_a_corpus(folders: tuple[Path, Path], tmp_path: Path) -> 
     ]
     assert summaries[0].recorded.clips == 2
     assert summaries[0].rendered.clips == 4
-    assert ("decode train speech", 2, 2) in steps
+    assert ("decode train speech", 3, 3) in steps
     assert steps[-1] == ("decode test noise", 2, 2)
+    assert len(summaries[0].recorded.skipped) == 1
+    assert open_split(tmp_path / "corpus", "train")[0].skipped == summaries[0].recorded.skipped
     corpus = Corpus(tmp_path / "corpus")
     noisy, clean = corpus.mixer(crop_samples=16_000, seed=1).batch(0, 4)
     assert noisy.shape == clean.shape == (4, 16_000)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from pipeline.corpora.store import (
     build_store,
 )
 
-LABELS = {"source": "s", "speaker": "t", "licence": "none", "kind": "speech"}
+LABELS: dict[str, Any] = {"source": "s", "speaker": "t", "licence": "none", "kind": "speech"}
 
 
 def clip(path: Path, role: str = "speech") -> Clip:
