@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accelerator import get_accelerator
+from .checker import check_program
+from .cost import ProgramCost, cost_program
 from .errors import ModelError
 from .executor import Executor
+from .hazards import Hazard
 from .memory import RegionMemory
+from .memory_system import MemorySystem, memory_system
 from .model import (
     READ_ONLY_REGION,
     SCRATCH_FAST_REGION,
@@ -61,6 +65,14 @@ class Emulator:
         return (
             region[spec.offset : spec.offset + spec.size_bytes].view(spec.dtype).reshape(spec.shape)
         )
+
+    def cost(self, system: MemorySystem | None = None) -> ProgramCost:
+        """Cycles, traffic and PMU events of one inference, by default with weights in flash."""
+        return cost_program(self.operations, self.accelerator, system or memory_system())
+
+    def check(self) -> list[Hazard]:
+        """Hazards of the program that sequential emulation does not show."""
+        return check_program(self.model, self.operations, self.accelerator)
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs one inference.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import ethosu
 import numpy as np
 from ethosu import regor
 from ethosu.vela.vela import get_compiler_config
 
-from pipeline.ethosu import Emulator, load_vela_model
+from pipeline.ethosu import Emulator, TensorSpec, load_vela_model
+
+Arrays = dict[str, np.ndarray]
 
 ACCELERATOR_MACS = (32, 64, 128, 256)
 SYSTEM_CONFIG = "Ethos_U55_High_End_Embedded"
@@ -56,39 +58,58 @@ def vela_compile(
     return bytes(compiled.model)
 
 
-def reference_interpreter(model: bytes) -> Any:
-    """A TFLite interpreter on the reference kernels, tensors allocated."""
-    import tensorflow as tf
+class TfliteReference:
+    """TFLite's reference kernels."""
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        interpreter = tf.lite.Interpreter(
-            model_content=model,
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-        )
-    interpreter.allocate_tensors()
-    return interpreter
+    def __init__(self, model: bytes) -> None:
+        import tensorflow as tf
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._interpreter = tf.lite.Interpreter(
+                model_content=model,
+                experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+            )
+        self._interpreter.allocate_tensors()
+
+    def invoke(self, inputs: Arrays) -> Arrays:
+        interpreter = self._interpreter
+        for detail in interpreter.get_input_details():
+            interpreter.set_tensor(detail["index"], inputs[detail["name"]])
+        interpreter.invoke()
+        details = interpreter.get_output_details()
+        return {d["name"]: interpreter.get_tensor(d["index"]) for d in details}
 
 
-def random_inputs(interpreter: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:
+class MicroReference:
+    """TFLite Micro's reference kernels, from the tflite-micro package."""
+
+    def __init__(self, model: bytes) -> None:
+        from tflite_micro.python.tflite_micro import runtime
+
+        self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 23)
+        self._emulated = load_vela_model(vela_compile(model))
+
+    def invoke(self, inputs: Arrays) -> Arrays:
+        for index, spec in enumerate(self._emulated.inputs):
+            self._interpreter.set_input(inputs[spec.name], index)
+        self._interpreter.invoke()
+        return {
+            spec.name: self._interpreter.get_output(index)
+            for index, spec in enumerate(self._emulated.outputs)
+        }
+
+
+Reference = TfliteReference | MicroReference
+
+
+def random_inputs(specs: Sequence[TensorSpec], rng: np.random.Generator) -> Arrays:
     """Full-range random input arrays by tensor name."""
     inputs = {}
-    for detail in interpreter.get_input_details():
-        limits = np.iinfo(detail["dtype"])
-        values = rng.integers(limits.min, limits.max + 1, detail["shape"])
-        inputs[detail["name"]] = values.astype(detail["dtype"])
+    for spec in specs:
+        limits = np.iinfo(spec.dtype)
+        inputs[spec.name] = rng.integers(limits.min, limits.max + 1, spec.shape).astype(spec.dtype)
     return inputs
-
-
-def run_reference(interpreter: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs of the reference kernels by tensor name."""
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], inputs[detail["name"]])
-    interpreter.invoke()
-    return {
-        detail["name"]: interpreter.get_tensor(detail["index"])
-        for detail in interpreter.get_output_details()
-    }
 
 
 @dataclass(frozen=True)
@@ -100,21 +121,27 @@ class Comparison:
     largest_difference: int
 
 
-def compare_with_reference(model: bytes, macs: int, seed: int, invocations: int = 1) -> Comparison:
-    """Emulates the compiled graph beside the reference kernels on random input."""
-    interpreter = reference_interpreter(model)
-    emulator = Emulator(load_vela_model(vela_compile(model, macs)))
-    rng = np.random.default_rng(seed)
+def compare(emulator: Emulator, reference: Reference, inputs: Arrays) -> Comparison:
+    """One inference on both."""
     elements = mismatches = largest = 0
-    for _ in range(invocations):
-        inputs = random_inputs(interpreter, rng)
-        expected = run_reference(interpreter, inputs)
-        actual = emulator.invoke(inputs)
-        for name, reference in expected.items():
-            difference = np.abs(
-                reference.astype(np.int64) - actual[name].astype(np.int64).reshape(reference.shape)
-            )
-            elements += difference.size
-            mismatches += int(np.count_nonzero(difference))
-            largest = max(largest, int(difference.max(initial=0)))
+    actual = emulator.invoke(inputs)
+    for name, expected in reference.invoke(inputs).items():
+        difference = np.abs(
+            expected.astype(np.int64) - actual[name].astype(np.int64).reshape(expected.shape)
+        )
+        elements += difference.size
+        mismatches += int(np.count_nonzero(difference))
+        largest = max(largest, int(difference.max(initial=0)))
     return Comparison(elements, mismatches, largest)
+
+
+def compare_with_reference(
+    model: bytes,
+    macs: int,
+    seed: int,
+    reference: type[TfliteReference | MicroReference] = TfliteReference,
+) -> Comparison:
+    """Emulates the compiled graph beside reference kernels on random input."""
+    emulator = Emulator(load_vela_model(vela_compile(model, macs)))
+    inputs = random_inputs(emulator.model.inputs, np.random.default_rng(seed))
+    return compare(emulator, reference(model), inputs)

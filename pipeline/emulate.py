@@ -1,0 +1,197 @@
+"""Runs a Vela-compiled model on the bit-exact Ethos-U55 emulator.
+
+python -m pipeline.emulate model_vela.tflite --golden model.tflite --input hops.npz
+python -m pipeline.emulate model_vela.tflite --dump
+python -m pipeline.emulate model_vela.tflite --counters --trace timeline.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
+from pipeline.ethosu.listing import list_program, operation_name
+from pipeline.ethosu.program import build_program
+from pipeline.ethosu.stream import decode_commands
+from pipeline.ethosu.trace import chrome_trace
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns 1 on mismatches, hazards or bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except (EthosUError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.emulate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="Vela output: .tflite, or raw .npz")
+    parser.add_argument("--input", type=Path, help=".npy for one input, .npz by tensor name; a "
+                        "leading axis runs one inference per entry; default: random")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="write outputs to this .npz")
+    parser.add_argument("--golden", type=Path, help="uncompiled .tflite to compare with")
+    parser.add_argument("--state", action="append", default=[], metavar="OUTPUT=INPUT",
+                        help="feed an output back into an input; repeatable")  # fmt: skip
+    parser.add_argument("--inferences", type=int, default=1, help="how many, without --input")
+    parser.add_argument("--seed", type=int, default=0, help="of random input")
+    parser.add_argument("--dump", action="store_true", help="list commands and operations")
+    parser.add_argument("--check", action="store_true", help="report hazards")
+    parser.add_argument("--counters", action="store_true", help="print the cost of each operation")
+    parser.add_argument("--trace", type=Path, help="write a Chrome/Perfetto timeline")
+    parser.add_argument("--benchmark", action="store_true", help="print inferences per second")
+    parser.add_argument("--system-config", default="Ethos_U55_High_End_Embedded")
+    parser.add_argument("--memory-mode", default="Shared_Sram")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    model = load_vela_model(options.model)
+    if options.dump:
+        commands = list(decode_commands(model.command_words))
+        for line in list_program(commands, build_program(commands)):
+            print(line)
+        return 0
+    emulator = Emulator(model)
+    failed = False
+    if options.check:
+        hazards = emulator.check()
+        print("\n".join(map(str, hazards)) or "no hazards")
+        failed |= bool(hazards)
+    if options.counters or options.trace:
+        _report_cost(emulator, options)
+    if options.benchmark:
+        print(
+            f"{_inferences_per_second(emulator):.1f} inferences per second of one core (emulator)"
+        )
+    if options.input or options.output or options.golden:
+        failed |= _infer(emulator, options)
+    return int(failed)
+
+
+def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
+    """Runs the requested inferences; returns whether anything differs from the golden model."""
+    feedback = dict(pair.split("=", 1) for pair in options.state)
+    golden = _Golden(options.golden) if options.golden else None
+    states: Arrays = {}
+    results: list[Arrays] = []
+    elements = mismatches = 0
+    for inputs in _inputs(emulator.model, options, set(feedback.values())):
+        outputs = emulator.invoke({**inputs, **states})
+        results.append(outputs)
+        if golden:
+            for name, expected in golden.invoke({**inputs, **states}).items():
+                elements += expected.size
+                actual = outputs[name].reshape(expected.shape)
+                mismatches += int(np.count_nonzero(expected != actual))
+        shapes = {spec.name: spec.shape for spec in emulator.model.inputs}
+        states = {into: outputs[out].reshape(shapes[into]) for out, into in feedback.items()}
+    if golden:
+        print(f"{mismatches} of {elements} elements differ over {len(results)} inferences")
+    if options.output:
+        stacked = {name: np.stack([r[name] for r in results]) for name in results[0]}
+        temporary = options.output.with_suffix(".partial.npz")
+        np.savez(temporary, **stacked)  # type: ignore[arg-type]
+        os.replace(temporary, options.output)
+    return mismatches > 0
+
+
+def _inputs(model: VelaModel, options: argparse.Namespace, states: set[str]) -> Iterator[Arrays]:
+    """Inputs of each inference; tensors fed back start at their zero point."""
+    start = {s.name: np.full(s.shape, s.zero_point, s.dtype) for s in model.inputs}
+    fed = [spec for spec in model.inputs if spec.name not in states]
+    if options.input is None:
+        rng = np.random.default_rng(options.seed)
+        for _ in range(options.inferences):
+            limits = {spec.name: np.iinfo(spec.dtype) for spec in fed}
+            random = {
+                s.name: rng.integers(limits[s.name].min, limits[s.name].max + 1, s.shape)
+                for s in fed
+            }
+            yield {**start, **{s.name: random[s.name].astype(s.dtype) for s in fed}}
+        return
+    loaded = np.load(options.input, allow_pickle=False)
+    arrays = {fed[0].name: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    if arrays.keys() != {spec.name for spec in fed}:
+        raise ValueError(
+            f"{options.input} holds {sorted(arrays)}, expected {[s.name for s in fed]}"
+        )
+    batched = {s.name: arrays[s.name].reshape(-1, *s.shape) for s in fed}
+    for index in range(min(len(values) for values in batched.values())):
+        yield {**start, **{name: values[index] for name, values in batched.items()}}
+
+
+class _Golden:
+    """The uncompiled model on TFLite's reference kernels."""
+
+    def __init__(self, path: Path) -> None:
+        import tensorflow as tf
+
+        self._interpreter = tf.lite.Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+        )
+        self._interpreter.allocate_tensors()
+
+    def invoke(self, inputs: Arrays) -> Arrays:
+        interpreter = self._interpreter
+        for detail in interpreter.get_input_details():
+            values = inputs[detail["name"]].reshape(detail["shape"])
+            interpreter.set_tensor(detail["index"], values)
+        interpreter.invoke()
+        details = interpreter.get_output_details()
+        return {d["name"]: interpreter.get_tensor(d["index"]) for d in details}
+
+
+def _report_cost(emulator: Emulator, options: argparse.Namespace) -> None:
+    system = memory_system(options.system_config, options.memory_mode)
+    cost = emulator.cost(system)
+    if options.counters:
+        print(f"emulator cycle model, {emulator.accelerator.name}, {system.name}")
+        columns = ("cycles", "compute", "MAC", "decode", "output", "AXI0", "AXI1", "MACs")
+        print(f"{'':4s} {'operation':22s}" + "".join(f"{name:>10s}" for name in columns))
+        for number, item in enumerate(cost.operations):
+            compute = item.compute
+            values = (item.cycles, compute.total, compute.mac, compute.weight_decode,
+                      compute.output, *item.port_cycles, item.macs)  # fmt: skip
+            name = operation_name(item.operation)
+            print(f"{number:4d} {name:22s}" + "".join(f"{value:10d}" for value in values))
+        for name, value in vars(cost.counters).items():
+            print(f"{name.upper():28s} {value}")
+    if options.trace:
+        temporary = options.trace.with_suffix(options.trace.suffix + ".partial")
+        temporary.write_text(json.dumps(chrome_trace(cost, system)))
+        os.replace(temporary, options.trace)
+
+
+def _inferences_per_second(emulator: Emulator, seconds: float = 2.0) -> float:
+    """In processor time, so that other load on the machine does not count."""
+    inputs = {s.name: np.full(s.shape, s.zero_point, s.dtype) for s in emulator.model.inputs}
+    emulator.invoke(inputs)
+    count, start = 0, time.process_time()
+    while time.process_time() - start < seconds:
+        emulator.invoke(inputs)
+        count += 1
+    return count / (time.process_time() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Bytes each operation moves over the AXI ports, counted from its block structure.
+
+The NPU walks the OFM block by block, depth innermost. Every block fetches the input it needs,
+clipped to the feature map; convolutions fetch the whole input depth for every block, and restart
+the weight stream at every block position in the plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .memory_system import AXI_BEAT_BYTES
+from .operations import (
+    BlockOperation,
+    Convolution,
+    Dma,
+    Elementwise,
+    FeatureMap,
+    Kernel,
+    Layout,
+    Operation,
+    Pooling,
+    PoolMode,
+    Upscale,
+)
+
+_SUBKERNEL_TAPS = 8
+_BRICK_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """`payload_bytes` useful bytes of one kind moved in `beats` of 8 bytes from or to a region."""
+
+    kind: str
+    region: int
+    is_write: bool
+    payload_bytes: int
+    beats: int
+
+
+def operation_transfers(op: Operation) -> list[Transfer]:
+    """All external transfers of one operation; SHRAM is not external."""
+    if isinstance(op, Dma):
+        transfers = []
+        for place, is_write in ((op.source, False), (op.destination, True)):
+            if not place.internal:
+                beats = -(-place.length // AXI_BEAT_BYTES)
+                transfers.append(Transfer("dma", place.region, is_write, place.length, beats))
+        return transfers
+    assert isinstance(op, BlockOperation)
+    transfers = [_ifm_transfer(op)]
+    if isinstance(op, Elementwise) and op.ifm2 is not None:
+        transfers.append(_plain_transfer("ifm2", op.ifm2, is_write=False))
+    if isinstance(op, Convolution):
+        restarts = _ceil(op.ofm.shape[0], op.block[0]) * _ceil(op.ofm.shape[1], op.block[1])
+        for kind, place in (("weights", op.weights), ("scales", op.scales)):
+            size = place.length * restarts
+            transfers.append(Transfer(kind, place.region, False, size, size // AXI_BEAT_BYTES))
+    transfers.append(_plain_transfer("ofm", op.ofm, is_write=True))
+    return transfers
+
+
+def _ceil(value: int, divisor: int) -> int:
+    return -(-value // divisor)
+
+
+def _plain_transfer(kind: str, fm: FeatureMap, *, is_write: bool) -> Transfer:
+    """Each element once."""
+    height, width, depth = fm.shape
+    size = height * width * depth * fm.element_bytes
+    beats = height * width * _beats_per_position(fm, depth)
+    if fm.layout is Layout.NHWC and fm.stride_x == depth * fm.element_bytes:
+        beats = height * _ceil(width * depth * fm.element_bytes, AXI_BEAT_BYTES)
+    return Transfer(kind, fm.region, is_write, size, beats)
+
+
+def _beats_per_position(fm: FeatureMap, depth: int) -> int:
+    """Beats for `depth` channels at one position; bricks are fetched whole."""
+    if fm.layout is Layout.NHCWB16:
+        brick_bytes = _BRICK_CHANNELS * fm.element_bytes
+        return _ceil(depth, _BRICK_CHANNELS) * (brick_bytes // AXI_BEAT_BYTES)
+    return _ceil(depth * fm.element_bytes, AXI_BEAT_BYTES)
+
+
+def _ifm_transfer(op: BlockOperation) -> Transfer:
+    fm = op.ifm
+    if isinstance(op, Elementwise):
+        return _plain_transfer("ifm", fm, is_write=False)
+    assert isinstance(op, Convolution | Pooling)
+    kernel, factor = op.kernel, 1 if op.upscale is Upscale.NONE else 2
+    rows = _fetched(
+        op.ofm.shape[0], op.block[0], kernel.stride_y, kernel.dilated_height, kernel.pad_top,
+        fm.shape[0], factor,
+    )  # fmt: skip
+    columns = _fetched(
+        op.ofm.shape[1], op.block[1], kernel.stride_x, kernel.dilated_width, kernel.pad_left,
+        fm.shape[1], factor,
+    )  # fmt: skip
+    whole_depth = (
+        isinstance(op, Convolution) and not op.depthwise
+        or isinstance(op, Pooling) and op.mode is PoolMode.REDUCE_SUM
+    )  # fmt: skip
+    fetches = (_ceil(op.ofm.shape[2], op.block[2]) if whole_depth else 1) * _subkernels(kernel)
+    positions = rows * columns * fetches
+    size = positions * fm.shape[2] * fm.element_bytes
+    return Transfer("ifm", fm.region, False, size, positions * _beats_per_position(fm, fm.shape[2]))
+
+
+def _subkernels(kernel: Kernel) -> int:
+    return _ceil(kernel.dilated_height, _SUBKERNEL_TAPS) * _ceil(
+        kernel.dilated_width, _SUBKERNEL_TAPS
+    )
+
+
+def _fetched(
+    output: int, block: int, stride: int, dilated: int, pad: int, extent: int, upscale: int
+) -> int:
+    """Rows (or columns) fetched over all blocks, halos included, clipped to the input."""
+    total = 0
+    for start in range(0, output, block):
+        last = min(start + block, output) - 1
+        first_row = max(start * stride - pad, 0) // upscale
+        last_row = min((last * stride - pad + dilated - 1) // upscale, extent - 1)
+        total += max(last_row - first_row + 1, 0)
+    return total
