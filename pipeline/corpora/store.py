@@ -1,4 +1,4 @@
-"""A packed audio store: one flat 16 kHz int16 file and one JSON index, read through a memory map.
+"""A packed audio store: one flat 16 kHz int16 file and one JSON index, read piece by piece.
 
 A store of any size costs no more memory than the crops cut from it, so a corpus far larger than
 memory streams. Bad files are left out when it is built, so nothing can fail in mid-epoch.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,7 +95,7 @@ class StoreSummary:
 
 
 class Store:
-    """Read access: `read` cuts float32 audio out of the memory map.
+    """Read access: `read` cuts float32 audio out of the file.
 
     `clips` is the index, `skipped` one line for each file that was left out.
     """
@@ -126,11 +127,17 @@ class Store:
         end = max((clip.start + clip.length for clip in self.clips), default=0)
         if not self.clips or audio_bytes < 2 * end or min(c.start for c in self.clips) < 0:
             raise self._damaged(f"index names {end} samples, audio holds {audio_bytes // 2}")
-        self._samples = np.memmap(self.folder / AUDIO_NAME, dtype="<i2", mode="r")
+        # Plain positioned reads: pages of a memory map would count as memory of the process, and
+        # waiting for one would hold the interpreter lock.
+        self._descriptor = os.open(self.folder / AUDIO_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, start: int, length: int) -> np.ndarray:
         """float32 [length] in -1..1 from sample `start` of the whole store on."""
-        return self._samples[start : start + length] * np.float32(1 / 32768)
+        data = os.pread(self._descriptor, 2 * length, 2 * start)
+        if len(data) < 2 * length:
+            raise self._damaged(f"audio ends before sample {start + length}")
+        return np.frombuffer(data, "<i2") * np.float32(1 / 32768)
 
     def read_clip(self, clip: StoredClip) -> np.ndarray:
         """float32 [clip.length]: one whole clip."""
