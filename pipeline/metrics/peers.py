@@ -68,18 +68,21 @@ class PeerResult:
     summary: Summary
 
 
-def load_peers(cache_dir: Path) -> dict[str, Peer]:
-    """Load RNNoise, GTCRN and DTLN, downloading what `cache_dir` does not hold yet.
+PEERS: Mapping[str, type[Rnnoise] | type[Gtcrn] | type[Dtln]] = {
+    "RNNoise": Rnnoise,
+    "GTCRN": Gtcrn,
+    "DTLN": Dtln,
+}
+
+
+def load_peers(cache_dir: Path, names: Iterable[str] = PEERS.keys()) -> dict[str, Peer]:
+    """Load peers by name, downloading what `cache_dir` does not hold yet.
 
     Raises:
         WheelError: if a wheel cannot be fetched or is not the pinned one.
         ImportError: if onnxruntime (extra `peers`) is not installed.
     """
-    return {
-        "RNNoise": Rnnoise.load(cache_dir),
-        "GTCRN": Gtcrn.load(cache_dir),
-        "DTLN": Dtln.load(cache_dir),
-    }
+    return {name: PEERS[name].load(cache_dir) for name in names}
 
 
 def enhancers(peers: Mapping[str, Peer], mask_oracle: MaskOracle | None) -> dict[str, Enhancer]:

@@ -32,9 +32,10 @@ class TensorSpec:
     zero_point: int
 
     def quantize(self, values: Array) -> Array:
-        """Real values to stored integers, nearest, half to even, saturated."""
+        """Real values to stored integers, nearest, half away from zero, saturated."""
         info = np.iinfo(self.dtype)
-        stored = np.rint(values / np.float32(self.scale)) + self.zero_point
+        steps = values / np.float32(self.scale)
+        stored = np.copysign(np.floor(np.abs(steps) + 0.5), steps) + self.zero_point
         return np.clip(stored, info.min, info.max).astype(self.dtype)
 
     def dequantize(self, stored: Array) -> NDArray[np.float32]:

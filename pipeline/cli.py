@@ -1,0 +1,56 @@
+"""Command line shared by every stage."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import tyro
+
+from pipeline.artefacts import ArtefactError, RunDir, Stage
+from pipeline.config import Config, ConfigError, load
+
+DEFAULT_CONFIG = Path("configs/demo.toml")
+
+
+def stage_main(stage: Stage, name: str) -> None:
+    """Run one stage from the command line and print where its card is."""
+    config, run_dir, force = parse(f"python -m pipeline.{name}", stage.__doc__ or "")
+    with reported_errors():
+        card = stage(config, run_dir, force)
+    print(f"{name}: {run_dir.path(name)} ({card.wall_s} s)")
+
+
+def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
+    """Read ``--config``, ``--run-dir``, ``--force`` and one option per setting."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
+    common.add_argument("--run-dir", type=Path)
+    common.add_argument("--force", action="store_true")
+    known, rest = common.parse_known_args()
+    with reported_errors():
+        default = load(known.config)
+    config = tyro.cli(
+        Config,
+        prog=program,
+        description=(
+            f"{description}\n\n--config PATH (default {DEFAULT_CONFIG}) loads the settings below; "
+            "--run-dir PATH (default runs/<config name>) holds the results; --force runs the "
+            "stage again even if its inputs have not changed."
+        ),
+        default=default,
+        args=rest,
+    )
+    root = known.run_dir or Path("runs") / known.config.stem
+    return config, RunDir(root), known.force
+
+
+class reported_errors:  # noqa: N801  (reads as a statement)
+    """Turn an expected error into one line and exit code 2 instead of a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ConfigError | ArtefactError | ValueError | OSError):
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from error

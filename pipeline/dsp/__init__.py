@@ -1,0 +1,19 @@
+"""The audio front and back end: one definition for training, int8 streaming and firmware."""
+
+from pipeline.dsp.bands import band_matrix
+from pipeline.dsp.enhance import enhance, ideal_ratio_mask
+from pipeline.dsp.frontend import FrontEnd
+from pipeline.dsp.stft import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ, istft, stft, window
+
+__all__ = [
+    "FRAME_SAMPLES",
+    "HOP_SAMPLES",
+    "RATE_HZ",
+    "FrontEnd",
+    "band_matrix",
+    "enhance",
+    "ideal_ratio_mask",
+    "istft",
+    "stft",
+    "window",
+]

@@ -1,0 +1,145 @@
+"""Evaluate: quality on the fixed test mixtures, from the noisy input to the integer model."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.artefacts import RunDir, stage
+from pipeline.cli import stage_main
+from pipeline.compress import weights_path
+from pipeline.config import Config
+from pipeline.convert import model_path
+from pipeline.corpora.testset import Mixture
+from pipeline.dsp import RATE_HZ, FrontEnd, enhance, ideal_ratio_mask
+from pipeline.metrics.peers import compare, load_peers
+from pipeline.metrics.quality import summary_as_json
+from pipeline.models.weights import Weights
+from pipeline.prepare import prepared_corpus
+from pipeline.progress import Reporter
+from pipeline.quantization import FLOAT
+from pipeline.targets import HopModel, Runner, stream
+from pipeline.targets.runners import load_runner
+from pipeline.train import WEIGHTS
+
+LISTEN_CLIPS = 3
+AUDIO = "audio"
+
+Signal = NDArray[np.float32]
+
+
+@dataclasses.dataclass
+class System:
+    """Something that turns a mixture into an estimate of the clean speech.
+
+    Attributes:
+        label: name for people.
+        kind: what it is; integer systems run hop by hop with their state fed back.
+        enhance: mixture -> float32 ``[samples]``.
+        busy_s: time spent in `enhance` so far.
+    """
+
+    label: str
+    kind: Literal["input", "oracle", "peer", "float", "integer"]
+    enhance: Callable[[Mixture], Signal]
+    busy_s: float = 0.0
+
+    def __call__(self, mixture: Mixture) -> Signal:
+        """Enhance and keep the time."""
+        started = time.perf_counter()
+        estimate = self.enhance(mixture)
+        self.busy_s += time.perf_counter() - started
+        return estimate
+
+
+@stage(
+    needs=("prepare", "train", "compress", "convert"),
+    sections=("data", "mixing", "model", "compress", "evaluate"),
+)
+def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+    """Score every stage's model on the fixed test mixtures, the integer ones hop by hop."""
+    mixtures = list(prepared_corpus(run_dir).mixtures("test"))
+    systems = _systems(config, run_dir)
+    summaries = {}
+    with Reporter() as report:
+        for result in compare(systems, mixtures, config.evaluate.workers, report):
+            system = systems[result.name]
+            heading = {"label": system.label, "kind": system.kind}
+            summaries[result.name] = heading | summary_as_json(result.summary)
+    audio_s = sum(mixture.noisy.size for mixture in mixtures) / RATE_HZ
+    speeds = {n: s.busy_s for n, s in systems.items() if s.kind == "integer"}
+    _write_audio(work_dir / AUDIO, mixtures, systems)
+    return {
+        "systems": summaries,
+        "runner": config.evaluate.runner,
+        "mixtures": len(mixtures),
+        "real_time_factor": {name: round(audio_s / busy_s, 1) for name, busy_s in speeds.items()},
+    }
+
+
+def streamed(runner: Runner, front_end: FrontEnd) -> Callable[[Mixture], Signal]:
+    """Enhancement through a one-hop integer model, its state fed back from hop to hop."""
+    mask = runner.outputs[HopModel.of(runner).mask]
+    return lambda mixture: enhance(
+        mixture.noisy,
+        front_end,
+        lambda features: mask.dequantize(stream(runner, features)),
+    )
+
+
+def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
+    dense = Weights.load(run_dir.path("train") / WEIGHTS)
+    systems = {
+        "noisy": System("Noisy input", "input", lambda m: m.noisy),
+        "oracle": System(
+            "Ideal ratio mask",
+            "oracle",
+            lambda m: ideal_ratio_mask(m.noisy, m.clean, config.model.bands),
+        ),
+    }
+    if config.evaluate.peers:
+        loaded = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
+        for name, peer in loaded.items():
+            systems[name] = System(name, "peer", lambda m, peer=peer: peer.enhance(m.noisy))
+    systems["dense_float"] = System("Dense, float32", "float", _in_float(dense))
+    for variant in config.compress.variants:
+        weights = Weights.load(weights_path(run_dir, variant.name))
+        systems[f"{variant.name}_float"] = System(
+            f"{variant.name}, its float weights", "float", _in_float(weights)
+        )
+        runner = load_runner(config.evaluate.runner, model_path(run_dir, variant.name))
+        systems[variant.name] = System(
+            f"{variant.name}, {weights.scheme.name}", "integer", streamed(runner, weights.front_end)
+        )
+    return systems
+
+
+def _in_float(weights: Weights) -> Callable[[Mixture], Signal]:
+    """Enhancement through the Keras network in floating point."""
+    from pipeline.keras import tf
+
+    network = tf.function(weights.build(FLOAT))
+    return lambda mixture: enhance(
+        mixture.noisy,
+        weights.front_end,
+        lambda features: network(features[None]).numpy()[0],
+    )
+
+
+def _write_audio(folder: Path, mixtures: Sequence[Mixture], systems: dict[str, System]) -> None:
+    """Keep a few clips to listen to, spread over the test set."""
+    for mixture in mixtures[:: max(1, len(mixtures) // LISTEN_CLIPS)][:LISTEN_CLIPS]:
+        clip = folder / mixture.name
+        clip.mkdir(parents=True, exist_ok=True)
+        estimates = {n: s.enhance(mixture) for n, s in systems.items() if n != "oracle"}
+        for name, signal in {"clean": mixture.clean, **estimates}.items():
+            soundfile.write(clip / f"{name}.flac", np.clip(signal, -1.0, 1.0), RATE_HZ)
+
+
+if __name__ == "__main__":
+    stage_main(run, "evaluate")

@@ -1,0 +1,97 @@
+"""Evidence that an integer model computes what was trained, over real audio."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.corpora.testset import Mixture
+from pipeline.dsp import enhance, stft
+from pipeline.keras import tf
+from pipeline.metrics.quality import si_sdr_db
+from pipeline.models.weights import Weights
+from pipeline.targets import HopModel, Runner, stream
+from pipeline.targets.tflite import TfliteRunner
+from pipeline.targets.tflm import TflmRunner
+
+Array = NDArray[np.float32]
+
+
+def prove(
+    weights: Weights, model: bytes, mixtures: Sequence[Mixture], frames: int
+) -> dict[str, Any]:
+    """Compare training, TFLite and TFLite Micro on at least ``frames`` streamed frames.
+
+    Args:
+        weights: what was trained.
+        model: the TFLite file made from them.
+        mixtures: real audio; the first few are used.
+        frames: frames to compare.
+
+    Raises:
+        ValueError: the model's int8 weights are not the ones training saw.
+    """
+    _check_weights(weights, model)
+    network = weights.build()
+    tflite, tflm = TfliteRunner(model), TflmRunner(model)
+    sequence = tf.function(network)
+    differences, keras_db, tflite_db = [], [], []
+    values = mismatching = worst_lsb = compared = 0
+    for mixture in mixtures:
+        if compared >= frames:
+            break
+        features = weights.front_end.features(np.abs(stft(mixture.noisy)))
+        compared += len(features)
+        keras_mask = sequence(features[None]).numpy()[0]
+        stored = stream(tflite, features)
+        tflite_mask = real_mask(tflite, stored)
+        differences.append(np.abs(keras_mask - tflite_mask))
+        for mask, scores in ((keras_mask, keras_db), (tflite_mask, tflite_db)):
+            enhanced = enhance(mixture.noisy, weights.front_end, lambda _, mask=mask: mask)
+            scores.append(si_sdr_db(mixture.clean, enhanced))
+        step = np.abs(stored.astype(np.int32) - stream(tflm, features).astype(np.int32))
+        values += step.size
+        mismatching += int(np.count_nonzero(step))
+        worst_lsb = max(worst_lsb, int(step.max()))
+    difference = np.concatenate(differences)
+    return {
+        "weights_equal_training": True,
+        "keras_vs_tflite": {
+            "frames": compared,
+            "mask_mean_abs": float(difference.mean()),
+            "mask_worst_abs": float(difference.max()),
+            "si_sdr_keras_db": float(np.mean(keras_db)),
+            "si_sdr_tflite_db": float(np.mean(tflite_db)),
+        },
+        "tflite_vs_tflm": {
+            "values": values,
+            "mismatching": mismatching,
+            "worst_lsb": worst_lsb,
+        },
+        "tflm_arena_bytes": tflm.arena_used_bytes(),
+    }
+
+
+def real_mask(runner: Runner, stored: NDArray[np.integer]) -> Array:
+    """Stored mask integers -> float32 mask."""
+    return runner.outputs[HopModel.of(runner).mask].dequantize(stored)
+
+
+def _check_weights(weights: Weights, model: bytes) -> None:
+    """Every int8 constant in the file times its scale must be the matrix training multiplied by."""
+    interpreter = tf.lite.Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    stored = {
+        detail["name"]: (interpreter.get_tensor(detail["index"]), detail["quantization"][0])
+        for detail in interpreter.get_tensor_details()
+        if detail["name"].endswith("_weights")
+    }
+    for matrix in weights.build().matrices:
+        integers, scale = stored[f"{matrix.name}_weights"]
+        differing = integers.T * np.float32(scale) != matrix.value().numpy()
+        if differing.any():
+            raise ValueError(
+                f"matrix {matrix.name!r}: {np.count_nonzero(differing)} of {integers.size} int8 "
+                "weights in the file differ from those training multiplied by"
+            )

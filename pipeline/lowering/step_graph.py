@@ -1,0 +1,143 @@
+"""Trained weights -> one-hop integer TFLite graph with explicit state.
+
+Inputs are ``features`` and the state ``h1, c1, h2, c2, ...``; outputs are ``mask`` and the next
+state ``h1_next, c1_next, ...``, on the same grids as the inputs so that a host feeds the bytes
+back unchanged. Every scale comes from the numeric scheme the network was trained in; nothing is
+calibrated and the TensorFlow converter is not involved, so the integers in the file are the ones
+training saw.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.lowering.flatbuffer import Graph, Tensor
+from pipeline.models.weights import Weights
+from pipeline.quantization.scheme import (
+    MIN_WEIGHT,
+    WEIGHT_LIMIT,
+    Grid,
+    Scheme,
+    half_away,
+    power_of_two_above,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegerMatrix:
+    """A matrix as the target stores it.
+
+    Attributes:
+        weights: int8 ``[outputs, inputs]`` in -127..127.
+        scale: real value of one step.
+        bias: float32 ``[outputs]``, quantized where the input scale is known.
+    """
+
+    weights: NDArray[np.int8]
+    scale: float
+    bias: NDArray[np.float32]
+
+
+def integer_matrix(weights: Weights, name: str) -> IntegerMatrix:
+    """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training."""
+    masked = weights.arrays[f"{name}/kernel"] * weights.arrays[f"{name}/mask"]
+    largest = np.maximum(np.abs(masked).max(), np.float32(MIN_WEIGHT))
+    scale = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
+    integers = half_away(masked / np.float32(scale)).astype(np.int8)
+    return IntegerMatrix(integers.T.copy(), scale, weights.arrays[f"{name}/bias"])
+
+
+def build_step_graph(weights: Weights, name: str) -> bytes:
+    """Serialize the deployed network.
+
+    Args:
+        weights: a network trained in an integer scheme.
+        name: model name, stored in the file.
+
+    Raises:
+        ValueError: the weights were trained in floating point.
+    """
+    scheme = weights.scheme
+    if not scheme.quantize_weights:
+        raise ValueError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
+    return _Builder(weights, name).build()
+
+
+class _Builder:
+    def __init__(self, weights: Weights, name: str) -> None:
+        self._weights = weights
+        self._scheme: Scheme = weights.scheme
+        self._graph = Graph(name)
+
+    def build(self) -> bytes:
+        graph, sizes = self._graph, self._weights.model
+        x = self._input("features", sizes.bands, _given(self._scheme.hidden))
+        state = [
+            (
+                self._input(f"h{k}", units, _given(self._scheme.hidden)),
+                self._input(f"c{k}", units, _given(self._scheme.cell)),
+            )
+            for k, units in enumerate(sizes.lstm_units, start=1)
+        ]
+        next_state = []
+        for k, (h, c) in enumerate(state, start=1):
+            x, c_next = self._lstm(k, x, h, c)
+            next_state += [x, c_next]
+        relu_grid = _given(self._scheme.relu_grid(self._weights.relu_maximum))
+        x = self._dense("dense", x, relu_grid, "dense_relu", relu=True)
+        x = self._dense("mask", x, _given(self._scheme.mask_input), "mask_input")
+        graph.output(graph.logistic(x, name="mask"))
+        for tensor in next_state:
+            graph.output(tensor)
+        return graph.to_bytes()
+
+    def _lstm(self, k: int, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        graph, scheme, prefix = self._graph, self._scheme, f"lstm{k}"
+        xh = graph.concatenation([x, h], name=f"{prefix}_xh")
+        gate_input = self._dense(
+            f"{prefix}_gates", xh, _given(scheme.gate_input), f"{prefix}_gate_input"
+        )
+        gates = graph.logistic(gate_input, name=f"{prefix}_gate")
+        i, f, o = graph.split(gates, names=[f"{prefix}_{gate}" for gate in "ifo"])
+        candidate_input = self._dense(
+            f"{prefix}_candidate",
+            xh,
+            _given(scheme.candidate_input),
+            f"{prefix}_candidate_input",
+        )
+        g = graph.tanh(candidate_input, name=f"{prefix}_g")
+        cell = _given(scheme.cell).scale
+        kept = graph.mul(f, c, name=f"{prefix}_kept", scale=cell)
+        added = graph.mul(i, g, name=f"{prefix}_added", scale=cell)
+        c_next = graph.add(kept, added, name=f"c{k}_next", scale=cell)
+        cell_tanh = graph.tanh(c_next, name=f"{prefix}_cell_tanh")
+        h_next = graph.mul(o, cell_tanh, name=f"h{k}_next", scale=_given(scheme.hidden).scale)
+        return h_next, c_next
+
+    def _dense(
+        self, matrix_name: str, x: Tensor, out: Grid, name: str, relu: bool = False
+    ) -> Tensor:
+        matrix = integer_matrix(self._weights, matrix_name)
+        weights = self._graph.constant(f"{matrix_name}_weights", matrix.weights, matrix.scale)
+        bias_scale = x.scale * weights.scale
+        bias_dtype = np.int32 if x.dtype == "int8" else np.int64
+        bias = half_away(matrix.bias.astype(np.float64) / bias_scale).astype(bias_dtype)
+        return self._graph.fully_connected(
+            x,
+            weights,
+            self._graph.constant(f"{matrix_name}_bias", bias, bias_scale),
+            name=name,
+            scale=out.scale,
+            zero_point=out.zero_point,
+            activation="relu" if relu else "none",
+        )
+
+    def _input(self, name: str, width: int, grid: Grid) -> Tensor:
+        return self._graph.input(name, (1, width), grid.dtype, grid.scale, grid.zero_point)
+
+
+def _given(grid: Grid | None) -> Grid:
+    if grid is None:
+        raise ValueError("an integer scheme must give every tensor a grid")
+    return grid

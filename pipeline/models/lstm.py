@@ -1,0 +1,188 @@
+"""An LSTM whose arithmetic can be that of the integer network, fast enough to train on a CPU.
+
+Cell (Hochreiter & Schmidhuber, 1997; no peepholes), with x and h side by side so that one matrix
+product serves both, as in the deployed graph::
+
+    i, f, o = sigmoid([x, h] @ gates + b);  g = tanh([x, h] @ candidate + b)
+    c' = clip(f * c + i * g);               h' = o * tanh(c')
+
+The cell is clipped to the range of its int16 grid in every scheme, float included: unbounded
+cells (they pass +-100 on long streams) are what makes LSTMs lose quality in integers.
+"""
+
+import numpy as np
+
+from pipeline.keras import tf, tf_keras
+from pipeline.models.matrix import Matrix
+from pipeline.quantization.fake import on_grid, product_on_grid
+from pipeline.quantization.scheme import CELL_LIMIT, Scheme
+
+FORGET_BIAS = 1.0
+# Features are a quarter as large as standardized ones (dsp.frontend), so their weights start
+# correspondingly larger.
+INPUT_GAIN = 2.0
+
+
+class _KernelInitializer(tf_keras.initializers.Initializer):  # type: ignore[misc]
+    """Glorot-uniform input rows over orthogonal recurrent rows, one H x H block a gate."""
+
+    def __init__(self, inputs: int, units: int, seed: int) -> None:
+        self._inputs, self._units, self._seed = inputs, units, seed
+
+    def __call__(self, shape: tuple[int, int], dtype: str = "float32") -> "tf.Tensor":
+        random = np.random.default_rng(self._seed)
+        limit = INPUT_GAIN * np.sqrt(6.0 / (self._inputs + self._units))
+        rows = random.uniform(-limit, limit, (self._inputs, shape[1]))
+        blocks = [
+            np.linalg.qr(random.normal(size=(self._units, self._units)))[0]
+            for _ in range(shape[1] // self._units)
+        ]
+        return tf.constant(np.vstack([rows, np.hstack(blocks)]), dtype)
+
+
+class LSTM(tf_keras.layers.Layer):
+    """LSTM layer with a sequence view (`call`) and a one-hop view (`step`)."""
+
+    def __init__(self, name: str, inputs: int, units: int, scheme: Scheme, seed: int) -> None:
+        super().__init__(name=name)
+        self.inputs, self.units, self._scheme = inputs, units, scheme
+        forget_bias = np.repeat([0.0, FORGET_BIAS, 0.0], units)
+        self.gates = Matrix(
+            f"{name}_gates",
+            (inputs + units, 3 * units),
+            scheme,
+            _KernelInitializer(inputs, units, seed),
+            tf_keras.initializers.Constant(forget_bias),
+        )
+        self.candidate = Matrix(
+            f"{name}_candidate",
+            (inputs + units, units),
+            scheme,
+            _KernelInitializer(inputs, units, seed + 1),
+        )
+
+    def step(
+        self, x: "tf.Tensor", h: "tf.Tensor", c: "tf.Tensor"
+    ) -> tuple["tf.Tensor", "tf.Tensor"]:
+        """Advance one hop: ``[batch, inputs]``, two ``[batch, units]`` -> next ``(h, c)``."""
+        xh = tf.concat([x, h], axis=1)
+        grid = self._scheme.hidden
+        gate_input = xh @ self.gates.value() + self.gates.bias_value(grid)
+        candidate_input = xh @ self.candidate.value() + self.candidate.bias_value(grid)
+        _, _, _, c, h = self._cell(gate_input, candidate_input, c)
+        return h, c
+
+    def call(self, x: "tf.Tensor") -> "tf.Tensor":
+        """Run from a zero state: ``[batch, time, inputs]`` -> ``[batch, time, units]``."""
+        kernel = tf.concat([self.gates.value(), self.candidate.value()], axis=1)
+        grid = self._scheme.hidden
+        bias = tf.concat([self.gates.bias_value(grid), self.candidate.bias_value(grid)], axis=0)
+        time_major = tf.transpose(x, [1, 0, 2])
+        hidden = self._sequence(time_major, kernel[: self.inputs], kernel[self.inputs :], bias)
+        return tf.transpose(hidden, [1, 0, 2])
+
+    def _cell(
+        self, gate_input: "tf.Tensor", candidate_input: "tf.Tensor", c: "tf.Tensor"
+    ) -> tuple["tf.Tensor", ...]:
+        """Return gates ``[batch, 3 units]``, candidate, tanh(c'), c' and h'."""
+        scheme = self._scheme
+        gates = on_grid(tf.sigmoid(on_grid(gate_input, scheme.gate_input)), scheme.gate)
+        i, f, o = tf.split(gates, 3, axis=1)
+        g = on_grid(tf.tanh(on_grid(candidate_input, scheme.candidate_input)), scheme.candidate)
+        if scheme.cell is None:
+            c = tf.clip_by_value(f * c + i * g, -CELL_LIMIT, CELL_LIMIT)
+        else:
+            kept = product_on_grid(f * c, scheme.gate, scheme.cell, scheme.cell)
+            c = kept + product_on_grid(i * g, scheme.gate, scheme.candidate, scheme.cell)
+            c = tf.clip_by_value(c, scheme.cell.minimum, scheme.cell.maximum)
+        cell_tanh = on_grid(tf.tanh(c), scheme.cell_tanh)
+        h = product_on_grid(o * cell_tanh, scheme.gate, scheme.cell_tanh, scheme.hidden)
+        return gates, g, cell_tanh, c, h
+
+    def _sequence(
+        self, x: "tf.Tensor", w: "tf.Tensor", u: "tf.Tensor", bias: "tf.Tensor"
+    ) -> "tf.Tensor":
+        """The recurrence over ``[time, batch, inputs]`` with a hand-written gradient.
+
+        Automatic differentiation of a loop multiplies by the weights and accumulates their
+        gradient at every hop. Only ``h @ u`` and its adjoint are truly sequential; everything
+        else is done here in one large product over all hops, which halves the training time.
+        The quantizers' gradients are straight-through.
+        """
+        units = self.units
+
+        @tf.custom_gradient
+        def recurrence(
+            x: "tf.Tensor", w: "tf.Tensor", u: "tf.Tensor", bias: "tf.Tensor"
+        ) -> tuple["tf.Tensor", object]:
+            steps, batch = tf.shape(x)[0], tf.shape(x)[1]
+            flat_x = tf.reshape(x, [-1, self.inputs])
+            projected = tf.reshape(flat_x @ w + bias, [steps, batch, 4 * units])
+            zeros = tf.zeros([batch, units])
+
+            def array(width: int) -> "tf.TensorArray":
+                return tf.TensorArray(tf.float32, steps, element_shape=[None, width])
+
+            def forward(t, h, c, gates_all, g_all, tanh_all, c_all, h_all):  # type: ignore[no-untyped-def]
+                z = projected[t] + h @ u
+                gates, g, cell_tanh, c, h = self._cell(z[:, : 3 * units], z[:, 3 * units :], c)
+                return (
+                    t + 1,
+                    h,
+                    c,
+                    gates_all.write(t, gates),
+                    g_all.write(t, g),
+                    tanh_all.write(t, cell_tanh),
+                    c_all.write(t, c),
+                    h_all.write(t, h),
+                )
+
+            arrays = [array(3 * units), *(array(units) for _ in range(4))]
+            *_, gates_all, g_all, tanh_all, c_all, h_all = tf.while_loop(
+                lambda t, *_: t < steps,
+                forward,
+                [tf.constant(0), zeros, zeros, *arrays],
+                parallel_iterations=1,
+            )
+            gates, g, cell_tanh, c, h = (
+                a.stack() for a in (gates_all, g_all, tanh_all, c_all, h_all)
+            )
+
+            def gradient(upstream: "tf.Tensor") -> tuple["tf.Tensor", ...]:
+                previous_c = tf.concat([zeros[None], c[:-1]], axis=0)
+                previous_h = tf.concat([zeros[None], h[:-1]], axis=0)
+                i, f, o = tf.split(gates, 3, axis=2)
+                # d(c', c', h', c') / d(i, f, o, g inputs), for all hops at once.
+                local = tf.concat(
+                    [
+                        g * i * (1 - i),
+                        previous_c * f * (1 - f),
+                        cell_tanh * o * (1 - o),
+                        i * (1 - g * g),
+                    ],
+                    axis=2,
+                )
+                dc_dh = o * (1 - cell_tanh * cell_tanh)
+                u_transposed = tf.transpose(u)
+
+                def backward(t, dh, dc, dz_all):  # type: ignore[no-untyped-def]
+                    dh = dh + upstream[t]
+                    dc = dc + dh * dc_dh[t]
+                    dz = tf.concat([dc, dc, dh, dc], axis=1) * local[t]
+                    return t - 1, dz @ u_transposed, dc * f[t], dz_all.write(t, dz)
+
+                *_, dz_all = tf.while_loop(
+                    lambda t, *_: t >= 0,
+                    backward,
+                    [steps - 1, zeros, zeros, array(4 * units)],
+                    parallel_iterations=1,
+                )
+                dz = tf.reshape(dz_all.stack(), [-1, 4 * units])
+                dx = tf.reshape(tf.matmul(dz, w, transpose_b=True), tf.shape(x))
+                dw = tf.matmul(flat_x, dz, transpose_a=True)
+                du = tf.matmul(tf.reshape(previous_h, [-1, units]), dz, transpose_a=True)
+                return dx, dw, du, tf.reduce_sum(dz, axis=0)
+
+            return h, gradient
+
+        return recurrence(x, w, u, bias)

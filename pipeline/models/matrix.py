@@ -1,0 +1,51 @@
+"""A weight matrix that knows its name, its pruning mask and its quantization."""
+
+from pipeline.keras import tf, tf_keras
+from pipeline.quantization.fake import rounded_to, weight_scale
+from pipeline.quantization.scheme import Grid, Scheme
+
+
+class Matrix(tf_keras.layers.Layer):
+    """A prunable ``[inputs, outputs]`` matrix with its bias.
+
+    It is one tensor of the deployed model, so it has one int8 scale and one weight stream.
+    `value` is what every view of the network multiplies with: the mask is applied before
+    quantization, hence training sees exactly the integers that are shipped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        scheme: Scheme,
+        kernel_initializer: "tf_keras.initializers.Initializer | str" = "glorot_uniform",
+        bias_initializer: "tf_keras.initializers.Initializer | str" = "zeros",
+    ) -> None:
+        super().__init__(name=name)
+        self._scheme = scheme
+        self.kernel = self.add_weight(
+            name="kernel", shape=shape, initializer=kernel_initializer, dtype="float32"
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=shape[1:], initializer=bias_initializer, dtype="float32"
+        )
+        self.mask = self.add_weight(
+            name="mask", shape=shape, initializer="ones", trainable=False, dtype="float32"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(inputs, outputs)``."""
+        rows, columns = self.kernel.shape
+        return int(rows), int(columns)
+
+    def value(self) -> "tf.Tensor":
+        """Masked, fake-quantized weights, float32 ``[inputs, outputs]``."""
+        masked = self.kernel * self.mask
+        return rounded_to(masked, weight_scale(masked)) if self._scheme.quantize_weights else masked
+
+    def bias_value(self, input_grid: Grid | None) -> "tf.Tensor":
+        """Bias as the accumulator holds it when the input lies on ``input_grid``."""
+        if input_grid is None:
+            return self.bias
+        return rounded_to(self.bias, input_grid.scale * weight_scale(self.kernel * self.mask))

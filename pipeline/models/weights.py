@@ -1,0 +1,96 @@
+"""Network weights and front-end constants in one pickle-free file."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pipeline.artefacts import write_atomically
+from pipeline.config import Model
+from pipeline.dsp import FrontEnd
+from pipeline.models.masknet import MaskNet
+from pipeline.quantization import FLOAT, SCHEMES, Scheme
+
+FORMAT = "masknet/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """A trained network, independent of Keras.
+
+    Attributes:
+        model: its size.
+        front_end: feature standardization it was trained with.
+        arrays: ``<matrix>/kernel|bias|mask`` arrays, see `MaskNet.get_arrays`.
+        scheme: numeric scheme it was trained in.
+        relu_maximum: top of the ReLU grid.
+    """
+
+    model: Model
+    front_end: FrontEnd
+    arrays: dict[str, np.ndarray]
+    scheme: Scheme = FLOAT
+    relu_maximum: float = 1.0
+
+    def build(self, scheme: Scheme | None = None) -> MaskNet:
+        """Instantiate the network with these weights, in its own or another scheme."""
+        network = MaskNet(
+            self.model.bands,
+            self.model.lstm_units,
+            self.model.dense_units,
+            scheme or self.scheme,
+            self.relu_maximum,
+        )
+        network.set_arrays(self.arrays)
+        return network
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file; all-ones masks are left out."""
+        tensors = {
+            name: np.ascontiguousarray(array)
+            for name, array in self.arrays.items()
+            if not (name.endswith("/mask") and np.all(array == 1))
+        }
+        tensors["front_end/mean"] = self.front_end.mean
+        tensors["front_end/deviation"] = self.front_end.deviation
+        header = {
+            "format": FORMAT,
+            "model": self.model.model_dump_json(),
+            "scheme": self.scheme.name,
+            "relu_maximum": json.dumps(self.relu_maximum),
+        }
+        write_atomically(path, save(tensors, metadata=header))
+
+    @classmethod
+    def load(cls, path: Path) -> "Weights":
+        """Read and check a file.
+
+        Raises:
+            ValueError: names the file and what is wrong with it.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header: dict[str, Any] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+        if header.get("format") != FORMAT:
+            raise ValueError(f"{path}: format is {header.get('format')!r}, expected {FORMAT!r}")
+        front_end = FrontEnd(tensors.pop("front_end/mean"), tensors.pop("front_end/deviation"))
+        for name in [n for n in tensors if n.endswith("/kernel")]:
+            mask = name.removesuffix("kernel") + "mask"
+            tensors.setdefault(mask, np.ones_like(tensors[name]))
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise ValueError(f"{path}: tensor {name!r} holds NaN or infinity")
+        return cls(
+            Model.model_validate_json(header["model"]),
+            front_end,
+            tensors,
+            SCHEMES[header["scheme"]],
+            float(json.loads(header["relu_maximum"])),
+        )

@@ -1,0 +1,69 @@
+"""Fake quantization: float tensors that only take values an integer grid can hold.
+
+Rounding is half away from zero, as in TensorFlow Lite's reference kernels. Each function returns
+grid values exactly (no ``x + stop_gradient(q - x)``, which is off by an ulp) and passes gradients
+straight through (Bengio et al., 2013).
+"""
+
+from collections.abc import Callable
+
+from pipeline.keras import tf
+from pipeline.quantization.scheme import MIN_WEIGHT, WEIGHT_LIMIT, Grid
+
+MANTISSA = 0x7FFFFF
+
+Gradient = Callable[["tf.Tensor"], "tf.Tensor"]
+
+
+def _half_away(value: "tf.Tensor") -> "tf.Tensor":
+    return tf.sign(value) * tf.floor(tf.abs(value) + 0.5)
+
+
+def _saturated(steps: "tf.Tensor", grid: Grid) -> "tf.Tensor":
+    return tf.clip_by_value(steps * grid.scale, grid.minimum, grid.maximum)
+
+
+def on_grid(value: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
+    """Round to ``grid``, saturating; the gradient passes inside the grid's range only."""
+    if grid is None:
+        return value
+
+    @tf.custom_gradient
+    def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
+        inside = tf.cast((x >= grid.minimum) & (x <= grid.maximum), x.dtype)
+        return _saturated(_half_away(x * (1.0 / grid.scale)), grid), lambda dy: dy * inside
+
+    return rounded(value)
+
+
+def product_on_grid(
+    product: "tf.Tensor", a: Grid | None, b: Grid | None, grid: Grid | None
+) -> "tf.Tensor":
+    """Round a product of values on grids ``a`` and ``b`` as TensorFlow Lite's MUL does.
+
+    Its multiplier is a 31-bit fraction followed by a shift, and each of the two rounds
+    (gemmlowp): the first half up, the second half away from zero. For a power of two the fraction
+    is 1/2, so a product is halved and rounded before it is shifted to the grid, which moves some
+    values that lie just below a tie. Has no gradient of its own: it is used inside the LSTM's.
+    """
+    if a is None or b is None or grid is None:
+        return product
+    pairs = tf.floor(product * (0.5 / (a.scale * b.scale)) + 0.5)
+    return _saturated(_half_away(pairs * (2.0 * a.scale * b.scale / grid.scale)), grid)
+
+
+def weight_scale(weights: "tf.Tensor") -> "tf.Tensor":
+    """Step of one weight matrix: the smallest power of two that reaches its largest magnitude.
+
+    Adding the largest mantissa carries into the exponent of any float32 that is not a power of
+    two already, so clearing the mantissa afterwards rounds up, exactly.
+    """
+    smallest = tf.maximum(tf.reduce_max(tf.abs(weights)), MIN_WEIGHT) / WEIGHT_LIMIT
+    bits = tf.bitcast(smallest, tf.int32)
+    return tf.bitcast(tf.bitwise.bitwise_and(bits + MANTISSA, ~MANTISSA), tf.float32)
+
+
+@tf.custom_gradient
+def rounded_to(value: "tf.Tensor", scale: "tf.Tensor") -> tuple["tf.Tensor", object]:
+    """Round weights or biases to multiples of ``scale``, straight-through gradient."""
+    return _half_away(value / scale) * scale, lambda dy: (dy, None)

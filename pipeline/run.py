@@ -1,0 +1,30 @@
+"""Run: every stage in order. This is the only place that knows the order."""
+
+from pipeline import compile as compile_stage
+from pipeline import compress, convert, evaluate, measure, prepare, report, train
+from pipeline.cli import parse, reported_errors
+
+STAGES = {
+    "prepare": prepare.run,
+    "train": train.run,
+    "compress": compress.run,
+    "convert": convert.run,
+    "compile": compile_stage.run,
+    "evaluate": evaluate.run,
+    "measure": measure.run,
+    "report": report.run,
+}
+
+
+def main() -> None:
+    """Run what is not up to date and say where the report is."""
+    config, run_dir, force = parse("python -m pipeline.run", "Run every stage in order.")
+    for name, stage in STAGES.items():
+        with reported_errors():
+            card = stage(config, run_dir, force)
+        print(f"{name}: {run_dir.path(name)} ({card.wall_s} s)", flush=True)
+    print(f"report: {run_dir.path('report') / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()

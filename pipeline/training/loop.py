@@ -1,0 +1,205 @@
+"""Optimizer loop with weight averaging, validation, checkpoints and exact resume."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors.numpy as safetensors
+from safetensors import safe_open
+
+from pipeline.artefacts import write_atomically
+from pipeline.dsp.frontend import FrontEnd
+from pipeline.keras import tf, tf_keras
+from pipeline.models.masknet import MaskNet
+from pipeline.training.batches import Batch, MixtureSource, prefetched
+from pipeline.training.loss import enhancement_loss
+
+GRADIENT_NORM_LIMIT = 5.0
+FINAL_RATE_SHARE = 0.02
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Length and pace of one training.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: crops in a batch.
+        learning_rate: peak of the cosine schedule.
+        warmup_steps: linear warm-up before it.
+        average_decay: decay of the exponential moving average of the weights.
+        spectral_weight: see `pipeline.training.loss`.
+        validate_every: steps between validations; each one also writes a checkpoint.
+        keep_best_from: first step whose validation may be kept (a pruned model is only
+            comparable once it has reached its final sparsity).
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    average_decay: float
+    spectral_weight: float
+    validate_every: int
+    keep_best_from: int = 0
+
+
+class Callback(Protocol):
+    """Work done between steps, e.g. a pruning method updating its masks."""
+
+    def before_step(self, step: int) -> None:
+        """Called before step ``step`` is computed."""
+
+
+@dataclasses.dataclass
+class _Progress:
+    step: int = 0
+    best_score: float = -np.inf
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+def rate_at(step: int, settings: Settings) -> float:
+    """Learning rate of a step: linear warm-up, then a cosine down to 2 % of the peak."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    cosine = 0.5 * (1 + np.cos(np.pi * done))
+    return settings.learning_rate * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
+
+
+def fit(
+    model: MaskNet,
+    source: MixtureSource,
+    front_end: FrontEnd,
+    settings: Settings,
+    work_dir: Path,
+    validate: Callable[[MaskNet], dict[str, float]],
+    callbacks: Sequence[Callback] = (),
+    on_progress: Callable[[int, dict[str, float]], None] = lambda step, record: None,
+) -> dict[str, Any]:
+    """Train ``model`` and leave the best averaged weights in it.
+
+    After every validation the whole state goes to ``work_dir``; called again after a kill,
+    training continues from there with the batches it would have seen.
+
+    Args:
+        validate: scores the model; its ``score`` entry (higher is better) selects the best.
+        on_progress: told the step and the latest record after every step.
+
+    Returns:
+        ``history`` (one record a validation), ``best_score`` and ``step_ms`` (without mixing).
+    """
+    optimizer = tf_keras.optimizers.Adam(settings.learning_rate)
+    variables = model.trainable_weights
+    average = [tf.Variable(v, trainable=False) for v in variables]
+    best = [tf.Variable(v, trainable=False) for v in model.weights]
+    optimizer.build(variables)
+    state = [*model.weights, *optimizer.variables, *average, *best]
+    progress = _resume(state, work_dir)
+
+    @tf.function(reduce_retracing=True)
+    def train_step(arrays: dict[str, "tf.Tensor"], decay: "tf.Tensor") -> "tf.Tensor":
+        with tf.GradientTape() as tape:
+            loss = enhancement_loss(
+                model(arrays["features"]), Batch(**arrays), settings.spectral_weight
+            )
+        gradients = tape.gradient(loss, variables)
+        gradients, _ = tf.clip_by_global_norm(gradients, GRADIENT_NORM_LIMIT)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for mean, variable in zip(average, variables, strict=True):
+            mean.assign_sub((1 - decay) * (mean - variable))
+        return loss
+
+    losses: list[float] = []
+    seconds = 0.0
+    first = progress.step
+    batches = prefetched(source, front_end, settings.batch_size, range(first, settings.steps))
+    record: dict[str, float] = {}
+    for step, batch in enumerate(batches, start=first):
+        for callback in callbacks:
+            callback.before_step(step)
+        started = time.perf_counter()
+        optimizer.learning_rate.assign(rate_at(step, settings))
+        arrays = {name: tf.constant(value) for name, value in vars(batch).items()}
+        decay = min(settings.average_decay, (1 + step) / (10 + step))
+        losses.append(float(train_step(arrays, tf.constant(decay, tf.float32))))
+        if not np.isfinite(losses[-1]):
+            raise ValueError(
+                f"training: the loss of step {step} is {losses[-1]}; lower the learning rate"
+            )
+        seconds += time.perf_counter() - started
+
+        done = step + 1
+        if done % settings.validate_every == 0 or done == settings.steps:
+            record = {"step": done, "loss": float(np.mean(losses))}
+            record |= _validated(model, average, best, validate, progress, settings, done)
+            progress.history.append(record)
+            losses = []
+            progress.step = done
+            _save(state, progress, work_dir)
+        on_progress(done, record)
+
+    for variable, kept in zip(model.weights, best, strict=True):
+        variable.assign(kept)
+    return {
+        "history": progress.history,
+        "best_score": progress.best_score,
+        "step_ms": round(1000 * seconds / max(1, settings.steps - first), 1),
+    }
+
+
+def _validated(
+    model: MaskNet,
+    average: list["tf.Variable"],
+    best: list["tf.Variable"],
+    validate: Callable[[MaskNet], dict[str, float]],
+    progress: _Progress,
+    settings: Settings,
+    step: int,
+) -> dict[str, float]:
+    """Score the averaged weights, keep them if they are the best, put the live ones back."""
+    live = [variable.numpy() for variable in model.trainable_weights]
+    for variable, mean in zip(model.trainable_weights, average, strict=True):
+        variable.assign(mean)
+    scores = validate(model)
+    if step >= settings.keep_best_from and scores["score"] > progress.best_score:
+        progress.best_score = scores["score"]
+        for kept, variable in zip(best, model.weights, strict=True):
+            kept.assign(variable)
+    for variable, value in zip(model.trainable_weights, live, strict=True):
+        variable.assign(value)
+    return scores
+
+
+def _save(state: list["tf.Variable"], progress: _Progress, work_dir: Path) -> None:
+    """Write one file that holds the tensors and the progress: a kill leaves the old or the new."""
+    record = dataclasses.asdict(progress)
+    if not np.isfinite(progress.best_score):
+        record["best_score"] = None
+    tensors = {str(k): np.ascontiguousarray(variable.numpy()) for k, variable in enumerate(state)}
+    write_atomically(
+        work_dir / CHECKPOINT, safetensors.save(tensors, metadata={"progress": json.dumps(record)})
+    )
+
+
+def _resume(state: list["tf.Variable"], work_dir: Path) -> _Progress:
+    path = work_dir / CHECKPOINT
+    if not path.exists():
+        return _Progress()
+    with safe_open(path, framework="numpy") as file:
+        for k, variable in enumerate(state):
+            variable.assign(file.get_tensor(str(k)))
+        record = json.loads(file.metadata()["progress"])
+    if record["best_score"] is None:
+        record["best_score"] = -np.inf
+    return _Progress(**record)
+
+
+def discard_checkpoint(work_dir: Path) -> None:
+    """Remove what only a resume needs, once training is complete."""
+    (work_dir / CHECKPOINT).unlink(missing_ok=True)

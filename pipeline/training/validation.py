@@ -1,0 +1,38 @@
+"""How good the mask is on held-out mixtures, while training runs."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from pipeline.corpora.testset import Mixture
+from pipeline.dsp import FrontEnd, istft, stft
+from pipeline.keras import tf
+from pipeline.metrics.quality import si_sdr_db
+from pipeline.models.masknet import MaskNet
+
+
+class Validation:
+    """SI-SDR improvement on fixed mixtures of equal length, from spectra computed once."""
+
+    def __init__(self, mixtures: Iterable[Mixture], front_end: FrontEnd) -> None:
+        """Analyse the mixtures once."""
+        held_out = list(mixtures)
+        noisy = np.stack([mixture.noisy for mixture in held_out])
+        self._clean = [mixture.clean for mixture in held_out]
+        self._spectra = stft(noisy)
+        self._features = tf.constant(front_end.features(np.abs(self._spectra)))
+        self._front_end = front_end
+        self._samples = noisy.shape[1]
+        self._noisy_db = self._mean_db(noisy)
+
+    def __call__(self, model: MaskNet) -> dict[str, float]:
+        """Return ``score``, the mean SI-SDR improvement in dB."""
+        gains = self._front_end.gains(model(self._features).numpy())
+        return {
+            "score": self._mean_db(istft(self._spectra * gains, self._samples)) - self._noisy_db
+        }
+
+    def _mean_db(self, estimates: np.ndarray) -> float:
+        return float(
+            np.mean([si_sdr_db(c, e) for c, e in zip(self._clean, estimates, strict=True)])
+        )
