@@ -1,0 +1,119 @@
+"""One self-contained HTML page: everything is inside it, nothing is fetched to view it."""
+
+import dataclasses
+import importlib.resources
+from collections.abc import Mapping
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ
+from pipeline.reporting import charts, listening, story, tables
+from pipeline.reporting.embed import flac
+from pipeline.reporting.listening import Clip
+from pipeline.reporting.results import DENSE_FLOAT, Metric, Results
+from pipeline.reporting.sparsity import PATCH, SparsityMap, sparsity_map
+
+FLOAT_BYTES = 4
+PLOTTED_METRICS: tuple[Metric, ...] = ("si_sdri_db", "pesq_wb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What was compressed.
+
+    Attributes:
+        parameters: weights and biases.
+        bands: width of input and output.
+        kept: for each variant, where each matrix ``[inputs, outputs]`` keeps its weights.
+    """
+
+    parameters: int
+    bands: int
+    kept: Mapping[str, Mapping[str, NDArray[np.bool_]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRecord:
+    """Where one stage's output comes from."""
+
+    name: str
+    key: str
+    wall_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """How to make the page again.
+
+    Attributes:
+        seed: the run's seed.
+        config: the settings as TOML.
+        stages: in the order they ran.
+        versions: tool versions.
+    """
+
+    seed: int
+    config: str
+    stages: tuple[StageRecord, ...]
+    versions: Mapping[str, str]
+
+
+def render(
+    results: Results, network: Network, clips: tuple[Clip, ...], provenance: Provenance
+) -> str:
+    """Write the page as HTML text."""
+    resources = importlib.resources.files("pipeline.reporting")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (resources / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    float_bytes = FLOAT_BYTES * network.parameters
+    summaries = story.summaries(results, float_bytes, HOP_SAMPLES / RATE_HZ * 1e6)
+    smallest = results.smallest()
+    compiled = results.compile[smallest][results.memory_modes[0]]
+    return environment.get_template("page.html.j2").render(
+        style=Markup((resources / "page.css").read_text(encoding="utf-8")),
+        script=Markup((resources / "page.js").read_text(encoding="utf-8")),
+        results=results,
+        network=network,
+        provenance=provenance,
+        summaries=summaries,
+        headline=next(summary for summary in summaries if summary.name == smallest),
+        float_size=story.readable_bytes(float_bytes),
+        hop_ms=HOP_SAMPLES / RATE_HZ * 1e3,
+        algorithmic_latency_ms=FRAME_SAMPLES / RATE_HZ * 1e3,
+        compiled=compiled,
+        dense_gain=results.evaluate.systems[DENSE_FLOAT].overall["si_sdri_db"],
+        overview=tables.overview(results),
+        quality=tables.quality(results),
+        per_snr=[tables.per_snr(results, metric) for metric in PLOTTED_METRICS],
+        size=tables.size(results),
+        cost=tables.cost(results),
+        snr_charts=[charts.quality_by_snr(results, metric) for metric in PLOTTED_METRICS],
+        training_charts=charts.training_curves(results),
+        cycle_charts=charts.cycles_by_layer(results),
+        sparsity_maps={name: _maps(kept) for name, kept in network.kept.items()},
+        patch=PATCH,
+        proofs={name: story.proofs(c, name) for name, c in results.convert.items()},
+        clips=[_clip_view(clip) for clip in clips],
+        svg=Markup,
+    )
+
+
+def _maps(kept: Mapping[str, NDArray[np.bool_]]) -> list[SparsityMap]:
+    """Maps of a pruned variant; a matrix that keeps everything has nothing to show."""
+    return [sparsity_map(name, matrix) for name, matrix in kept.items() if not matrix.all()]
+
+
+def _clip_view(clip: Clip) -> dict[str, object]:
+    tracks = [
+        {"track": track, "spectrogram": image, "sound": flac(track.signal, RATE_HZ)}
+        for track, image in zip(clip.tracks, listening.spectrograms(clip), strict=True)
+    ]
+    return {"clip": clip, "tracks": tracks, "seconds": len(clip.tracks[0].signal) / RATE_HZ}

@@ -1,0 +1,232 @@
+"""The numbers a report is made from, checked as they are read from the stage cards."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+DENSE_FLOAT = "dense_float"
+"""Evaluated system that every compressed model is compared with."""
+
+
+class ResultsError(ValueError):
+    """A card lacks a number or holds something else than expected."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Validation(_Record):
+    """One point of a training curve; ``score`` is the SI-SDR improvement in dB."""
+
+    step: Count
+    loss: FiniteFloat
+    score: FiniteFloat
+
+
+class Training(_Record):
+    """A finished training."""
+
+    history: Annotated[tuple[Validation, ...], Field(min_length=1)]
+    best_score: FiniteFloat
+    step_ms: FiniteFloat
+
+
+class Compressed(Training):
+    """A compressed variant; ``sparsity`` is the share removed by matrix, and ``all`` of them."""
+
+    sparsity: dict[str, FiniteFloat]
+    scheme: str
+
+
+class MaskDifference(_Record):
+    """Keras fake-quantized network against the TFLite model."""
+
+    frames: Count
+    mask_mean_abs: FiniteFloat
+    mask_worst_abs: FiniteFloat
+    si_sdr_keras_db: FiniteFloat
+    si_sdr_tflite_db: FiniteFloat
+
+
+class IntegerDifference(_Record):
+    """TFLite reference kernels against TFLite Micro."""
+
+    values: Count
+    mismatching: Count
+    worst_lsb: Count
+
+
+class Converted(_Record):
+    """A TFLite model and the proofs that came with it."""
+
+    tflite_bytes: Count
+    weights_equal_training: bool
+    keras_vs_tflite: MaskDifference
+    tflite_vs_tflm: IntegerDifference
+    tflm_arena_bytes: Count
+
+
+class Flash(_Record):
+    """What a compiled model keeps in flash, in bytes."""
+
+    weights: Count
+    scales: Count
+    lookup_tables: Count
+    other: Count
+    command_stream: Count
+    total: Count
+
+
+class Layer(_Record):
+    """One NPU operation; ``cycles`` is what it adds to the total."""
+
+    name: str
+    npu_operator: str
+    cycles: Count
+    macs: Count
+
+
+class Compiled(_Record):
+    """A model compiled for one memory mode."""
+
+    accelerator: str
+    system: str
+    flash: Flash
+    arena_bytes: Count
+    clock_hz: FiniteFloat
+    layers: tuple[Layer, ...]
+
+
+class Statistic(_Record):
+    """Mean over clips and its standard error; None where no clip defines a value."""
+
+    mean: FiniteFloat | None
+    standard_error: FiniteFloat | None
+    valid: Count
+    total: Count
+
+
+Kind = Literal["input", "oracle", "peer", "float", "integer"]
+Metric = Literal["si_sdr_db", "si_sdri_db", "sdr_db", "pesq_wb", "stoi"]
+
+
+def _complete(metrics: dict[str, Statistic]) -> dict[str, Statistic]:
+    missing = [name for name in get_args(Metric) if name not in metrics]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)}")
+    return metrics
+
+
+Metrics = Annotated[dict[str, Statistic], AfterValidator(_complete)]
+
+
+class System(_Record):
+    """Quality of one system, by metric name; and by metric for each mixture SNR in dB."""
+
+    label: str
+    kind: Kind
+    overall: Metrics
+    per_snr_db: dict[float, Metrics]
+
+
+Source = Literal["vela", "emulator", "fvp", "board"]
+
+
+class Latency(_Record):
+    """Cost of one hop as one source gives it."""
+
+    source: Source
+    memory_mode: str
+    npu_cycles: Count | None
+    total_cycles: Count | None
+    latency_us: FiniteFloat
+
+
+class Evaluation(_Record):
+    """All systems on one test set."""
+
+    systems: dict[str, System]
+    real_time_factor: dict[str, FiniteFloat]
+
+
+class Results(_Record):
+    """Everything a report shows in numbers; dictionaries are keyed by variant.
+
+    Attributes:
+        train: the dense floating-point network.
+        compress: its compressed variants.
+        convert: their TFLite models.
+        compile: their compiled models by memory mode.
+        evaluate: quality; each variant's integer model is the system of the same name.
+        measure: cost of one hop, one entry for each source and memory mode.
+    """
+
+    train: Training
+    compress: Annotated[dict[str, Compressed], Field(min_length=1)]
+    convert: dict[str, Converted]
+    compile: dict[str, Annotated[dict[str, Compiled], Field(min_length=1)]]
+    evaluate: Evaluation
+    measure: dict[str, tuple[Latency, ...]]
+
+    @property
+    def memory_modes(self) -> tuple[str, ...]:
+        """Memory modes, the main one first."""
+        return tuple(next(iter(self.compile.values())))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where latencies come from, in order of appearance."""
+        found = (row.source for rows in self.measure.values() for row in rows)
+        return tuple(dict.fromkeys(found))
+
+    def latency(self, variant: str, memory_mode: str, source: Source) -> Latency | None:
+        """Cost of one hop, None if this source did not measure it."""
+        rows = (
+            r for r in self.measure[variant] if (r.memory_mode, r.source) == (memory_mode, source)
+        )
+        return next(rows, None)
+
+    def change(self, variant: str, metric: Metric) -> float | None:
+        """Mean of a variant's integer model minus that of the dense float network."""
+        systems = self.evaluate.systems
+        means = [systems[name].overall[metric].mean for name in (variant, DENSE_FLOAT)]
+        return None if means[0] is None or means[1] is None else means[0] - means[1]
+
+    def smallest(self) -> str:
+        """The variant with the least flash in the main memory mode."""
+        mode = self.memory_modes[0]
+        return min(self.compile, key=lambda name: self.compile[name][mode].flash.total)
+
+
+def read_results(cards: Mapping[str, Mapping[str, Any]]) -> Results:
+    """Check the ``results`` of the stage cards, keyed by stage.
+
+    Raises:
+        ResultsError: names the stage and the field, and how to mend it.
+    """
+    try:
+        results = Results.model_validate({stage: dict(value) for stage, value in cards.items()})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        stage, *field = (str(part) for part in problem["loc"])
+        raise _damaged(stage, f"results.{'.'.join(field)}: {problem['msg']}") from error
+    for variant in results.compress:
+        for stage in ("convert", "compile", "measure"):
+            if variant not in getattr(results, stage):
+                raise _damaged(stage, f"variant {variant!r} of the compress stage is missing")
+    for system in (DENSE_FLOAT, *results.compress):
+        if system not in results.evaluate.systems:
+            raise _damaged("evaluate", f"system {system!r} is missing")
+    return results
+
+
+def _damaged(stage: str, what: str) -> ResultsError:
+    return ResultsError(
+        f"{stage}/card.json: {what}; run `python -m pipeline.{stage} --force` with the same "
+        "configuration"
+    )
