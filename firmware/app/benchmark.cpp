@@ -10,25 +10,27 @@ Status benchmark(Engine& engine, const ModelPackage& package, std::uint32_t pass
     return {Error::kGoldenMissing};
   }
   RunStatistics statistics;
-  std::int8_t mask[kMaxBands];
-  const std::size_t bands = package.mask.bytes;
+  std::uint8_t mask[kMaxBandBytes];
+  const std::size_t feature_bytes = package.features.bytes;
+  const std::size_t mask_bytes = package.mask.bytes;
   for (std::uint32_t pass = 0; pass < passes; ++pass) {
     engine.reset_state();
     for (std::uint32_t hop = 0; hop < golden.hops; ++hop) {
       HopCost cost;
       const std::uint64_t start = platform::ticks();
       const Status status =
-          engine.infer(golden.features.subspan(hop * bands, bands), {mask, bands}, cost.npu);
+          engine.infer(golden.features.subspan(hop * feature_bytes, feature_bytes),
+                       {mask, mask_bytes}, cost.npu);
       if (!status.ok()) {
         return status;
       }
       cost.inference_ticks = platform::ticks() - start;
       statistics.add(cost);
       std::uint32_t mismatched = 0;
-      for (std::size_t band = 0; band < bands; ++band) {
-        mismatched += mask[band] != golden.mask[hop * bands + band] ? 1 : 0;
+      for (std::size_t byte = 0; byte < mask_bytes; ++byte) {
+        mismatched += mask[byte] != golden.mask[hop * mask_bytes + byte] ? 1 : 0;
       }
-      statistics.compare(static_cast<std::uint32_t>(bands), mismatched);
+      statistics.compare(package.mask.bytes, mismatched);
     }
   }
   statistics.send_summary();

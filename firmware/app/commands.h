@@ -6,7 +6,7 @@
 
 namespace enhancer {
 
-/// Enhance a WAV file. With a trace path, also write each hop's int8 features and int8 mask.
+/// Enhance a WAV file. With a trace path, also write each hop's stored features and mask.
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
                     const char* enhanced_path, const char* trace_path);
 

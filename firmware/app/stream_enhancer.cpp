@@ -6,7 +6,8 @@ namespace enhancer {
 
 void StreamEnhancer::start(Engine& engine, const ModelPackage& package) {
   engine_ = &engine;
-  band_count_ = package.features.bytes;
+  feature_bytes_ = package.features.bytes;
+  mask_bytes_ = package.mask.bytes;
   bands_.load(package);
   stft_.reset();
   engine.reset_state();
@@ -16,10 +17,10 @@ Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, Ho
   const std::uint64_t start = platform::ticks();
   stft_.analyse(noisy, spectrum_);
   magnitudes(spectrum_, bins_);
-  bands_.features(bins_, {features_, band_count_});
+  bands_.features(bins_, {features_, feature_bytes_});
 
   const std::uint64_t features_done = platform::ticks();
-  if (const Status status = engine_->infer(features(), {mask_, band_count_}, cost.npu);
+  if (const Status status = engine_->infer(features(), {mask_, mask_bytes_}, cost.npu);
       !status.ok()) {
     return status;
   }

@@ -28,19 +28,20 @@ class StreamEnhancer {
 
   Status process(Span<const float> noisy, Span<float> enhanced, HopCost& cost);
 
-  /// What went into and came out of the network in the last hop.
-  Span<const std::int8_t> features() const { return {features_, band_count_}; }
-  Span<const std::int8_t> mask() const { return {mask_, band_count_}; }
+  /// What went into and came out of the network in the last hop, as stored.
+  Span<const std::uint8_t> features() const { return {features_, feature_bytes_}; }
+  Span<const std::uint8_t> mask() const { return {mask_, mask_bytes_}; }
 
  private:
   Engine* engine_ = nullptr;
-  std::size_t band_count_ = 0;
+  std::size_t feature_bytes_ = 0;
+  std::size_t mask_bytes_ = 0;
   Stft stft_;
   Bands bands_;
   Stft::Spectrum spectrum_ = {};
   float bins_[kBins] = {};
-  std::int8_t features_[kMaxBands] = {};
-  std::int8_t mask_[kMaxBands] = {};
+  alignas(std::int16_t) std::uint8_t features_[kMaxBandBytes] = {};
+  alignas(std::int16_t) std::uint8_t mask_[kMaxBandBytes] = {};
 };
 
 }  // namespace enhancer

@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "arm_math_types.h"
 #include "dsp/basic_math_functions.h"
@@ -22,10 +23,8 @@ void copy(Span<const T> from, T* to) {
 void Bands::load(const ModelPackage& package) {
   const FrontEndConstants& constants = package.front_end;
   header_ = constants.header;
-  feature_inverse_scale_ = 1.0F / package.features.scale;
-  feature_zero_point_ = static_cast<float>(package.features.zero_point);
-  mask_scale_ = package.mask.scale;
-  mask_zero_point_ = package.mask.zero_point;
+  features_ = package.features;
+  mask_ = package.mask;
   copy(constants.mean, mean_);
   copy(constants.inverse_deviation, inverse_deviation_);
   copy(constants.inverse_band_sum, inverse_band_sum_);
@@ -34,7 +33,7 @@ void Bands::load(const ModelPackage& package) {
   copy(constants.weights, weights_);
 }
 
-void Bands::features(Span<const float> magnitudes, Span<std::int8_t> features) {
+void Bands::features(Span<const float> magnitudes, Span<std::uint8_t> features) {
   const std::uint32_t bands = header_.bands;
   const float* weights = weights_;
   for (std::size_t band = 0; band < bands; ++band) {
@@ -51,18 +50,41 @@ void Bands::features(Span<const float> magnitudes, Span<std::int8_t> features) {
   arm_vexp_f32(bands_, bands_, bands);
   arm_sub_f32(bands_, mean_, bands_, bands);
   arm_mult_f32(bands_, inverse_deviation_, bands_, bands);
-  for (std::size_t band = 0; band < bands; ++band) {
-    const float value = std::clamp(bands_[band], -header_.feature_limit, header_.feature_limit);
-    const float quantized = std::nearbyint(value * feature_inverse_scale_) + feature_zero_point_;
-    features[band] = static_cast<std::int8_t>(std::clamp(quantized, -128.0F, 127.0F));
+  // The buffers of tensors are aligned for any type.
+  if (features_.type == TensorType::kInt16) {
+    quantize_bands(reinterpret_cast<std::int16_t*>(features.data()));
+  } else {
+    quantize_bands(reinterpret_cast<std::int8_t*>(features.data()));
   }
 }
 
-void Bands::gains(Span<const std::int8_t> mask, Span<float> gains) const {
+template <typename T>
+void Bands::quantize_bands(T* stored) const {
+  constexpr float kLowest = std::numeric_limits<T>::min();
+  constexpr float kHighest = std::numeric_limits<T>::max();
+  const float inverse_scale = 1.0F / features_.scale;
+  const auto zero_point = static_cast<float>(features_.zero_point);
+  for (std::size_t band = 0; band < header_.bands; ++band) {
+    const float value = std::clamp(bands_[band], -header_.feature_limit, header_.feature_limit);
+    const float quantized = std::nearbyint(value * inverse_scale) + zero_point;
+    stored[band] = static_cast<T>(std::clamp(quantized, kLowest, kHighest));
+  }
+}
+
+void Bands::gains(Span<const std::uint8_t> mask, Span<float> gains) const {
+  if (mask_.type == TensorType::kInt16) {
+    spread_mask(reinterpret_cast<const std::int16_t*>(mask.data()), gains);
+  } else {
+    spread_mask(reinterpret_cast<const std::int8_t*>(mask.data()), gains);
+  }
+}
+
+template <typename T>
+void Bands::spread_mask(const T* stored, Span<float> gains) const {
   std::fill(gains.begin(), gains.end(), 0.0F);
   const float* weights = weights_;
   for (std::size_t band = 0; band < header_.bands; ++band) {
-    const float value = mask_scale_ * static_cast<float>(mask[band] - mask_zero_point_);
+    const float value = mask_.scale * static_cast<float>(stored[band] - mask_.zero_point);
     float* bins = gains.data() + first_bin_[band];
     for (std::size_t bin = 0; bin < bin_count_[band]; ++bin) {
       bins[bin] += value * weights[bin];

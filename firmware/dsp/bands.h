@@ -9,25 +9,28 @@
 
 namespace enhancer {
 
-/// Magnitudes to int8 features and int8 mask to bin gains, as pipeline/dsp/frontend.py. Keeps its
-/// own copy of the constants so that they sit in fast memory.
+/// Magnitudes to stored features and stored mask to bin gains, as pipeline/dsp/frontend.py, for
+/// int8 and int16 tensors. Keeps its own copy of the constants so that they sit in fast memory.
 class Bands {
  public:
   /// Take the constants and quantization of a checked package.
   void load(const ModelPackage& package);
 
   /// Average 257 magnitudes into bands, compress, standardize, clip, quantize.
-  void features(Span<const float> magnitudes, Span<std::int8_t> features);
+  void features(Span<const float> magnitudes, Span<std::uint8_t> features);
 
   /// Dequantize a band mask and interpolate it to 257 gains.
-  void gains(Span<const std::int8_t> mask, Span<float> gains) const;
+  void gains(Span<const std::uint8_t> mask, Span<float> gains) const;
 
  private:
+  template <typename T>
+  void quantize_bands(T* stored) const;
+  template <typename T>
+  void spread_mask(const T* stored, Span<float> gains) const;
+
   FrontEndHeader header_{};
-  float feature_inverse_scale_ = 0;
-  float feature_zero_point_ = 0;
-  float mask_scale_ = 0;
-  std::int32_t mask_zero_point_ = 0;
+  TensorRecord features_{};
+  TensorRecord mask_{};
   float mean_[kMaxBands] = {};
   float inverse_deviation_[kMaxBands] = {};
   float inverse_band_sum_[kMaxBands] = {};

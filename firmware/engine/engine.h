@@ -43,8 +43,8 @@ class Engine {
   /// Set the recurrent state to zero.
   virtual void reset_state() = 0;
 
-  /// One hop: int8 features in, int8 mask out, sizes as in the package.
-  virtual Status infer(Span<const std::int8_t> features, Span<std::int8_t> mask,
+  /// One hop: stored features in, stored mask out, sizes and types as in the package.
+  virtual Status infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
                        NpuCounters& counters) = 0;
 
   virtual MemoryUse memory_use() const = 0;

@@ -131,12 +131,12 @@ Status parse_front_end(Bytes bytes, FrontEndConstants& result) {
 
 bool record_is_sound(const TensorRecord& record) {
   const bool known_type = record.type == TensorType::kInt8 || record.type == TensorType::kInt16;
-  const std::uint32_t element_bytes = record.type == TensorType::kInt16 ? 2 : 1;
   const bool in_range = record.type == TensorType::kInt16
                             ? record.zero_point == 0
                             : record.zero_point >= -128 && record.zero_point <= 127;
-  return known_type && in_range && record.bytes > 0 && record.bytes % element_bytes == 0 &&
-         std::isfinite(record.scale) && record.scale > 0;
+  return known_type && in_range && record.bytes > 0 &&
+         record.bytes % element_bytes(record.type) == 0 && std::isfinite(record.scale) &&
+         record.scale > 0;
 }
 
 Status parse_tensors(Bytes bytes, ModelPackage& package) {
@@ -180,9 +180,9 @@ Status parse_tensors(Bytes bytes, ModelPackage& package) {
     }
   }
   const std::uint32_t bands = package.front_end.header.bands;
-  if (!has_features || !has_mask || package.features.type != TensorType::kInt8 ||
-      package.mask.type != TensorType::kInt8 || package.features.bytes != bands ||
-      package.mask.bytes != bands) {
+  if (!has_features || !has_mask ||
+      package.features.bytes != bands * element_bytes(package.features.type) ||
+      package.mask.bytes != bands * element_bytes(package.mask.type)) {
     return malformed(kTensors, count);
   }
   package.states = 0;
@@ -236,8 +236,8 @@ Status parse_golden(Bytes bytes, ModelPackage& package) {
   }
   Cursor cursor(bytes.subspan(kGoldenHeaderBytes, data_bytes));
   package.golden.hops = hops;
-  package.golden.features = cursor.take<std::int8_t>(std::size_t{hops} * package.features.bytes);
-  package.golden.mask = cursor.take<std::int8_t>(std::size_t{hops} * package.mask.bytes);
+  package.golden.features = cursor.take<std::uint8_t>(std::size_t{hops} * package.features.bytes);
+  package.golden.mask = cursor.take<std::uint8_t>(std::size_t{hops} * package.mask.bytes);
   return kOk;
 }
 

@@ -15,6 +15,8 @@ enum class TensorRole : std::uint8_t { kFeatures = 0, kMask = 1, kStateIn = 2, k
 /// Codes of the TFLite schema.
 enum class TensorType : std::uint8_t { kInt16 = 7, kInt8 = 9 };
 
+constexpr std::size_t element_bytes(TensorType type) { return type == TensorType::kInt16 ? 2 : 1; }
+
 struct TensorRecord {
   TensorRole role;
   TensorType type;
@@ -62,11 +64,12 @@ struct NpuJobHeader {
 };
 static_assert(sizeof(NpuJobHeader) == 16);
 
-/// Recorded hops to replay: features in, mask expected, state carried from hop to hop.
+/// Recorded hops to replay: stored features in, stored mask expected, state carried from hop to
+/// hop.
 struct Golden {
   std::uint32_t hops = 0;
-  Span<const std::int8_t> features;
-  Span<const std::int8_t> mask;
+  Span<const std::uint8_t> features;
+  Span<const std::uint8_t> mask;
 };
 
 /// Settings of the timing adapters that FPGA and FVP put between the NPU's AXI ports and memory, so

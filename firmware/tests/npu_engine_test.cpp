@@ -39,9 +39,9 @@ class NpuEngineTest : public testing::Test {
     const Status status = parse_package(platform::model_memory(), package_);
     return status.ok() ? engine_.load(package_) : status;
   }
-  std::int8_t hop() {
-    const std::int8_t features[fake::kBands] = {9, 1, 2, 3};
-    std::int8_t mask[fake::kBands] = {};
+  int hop() {
+    const std::uint8_t features[fake::kBands] = {9, 1, 2, 3};
+    std::uint8_t mask[fake::kBands] = {};
     NpuCounters counters;
     EXPECT_TRUE(engine_.infer(features, mask, counters).ok());
     EXPECT_EQ(mask[3], 3);

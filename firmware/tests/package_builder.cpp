@@ -48,6 +48,15 @@ PackageParts::PackageParts() {
   sections[kNpuWeights] = Bytes(48, 7);
 }
 
+void PackageParts::widen_bands() {
+  constexpr std::size_t kMaskRecord = sizeof(TensorRecord);
+  const auto int16 = TensorType::kInt16;
+  Bytes& tensors = sections[kTensors];
+  constexpr float kScale = 1.0F / 32768;
+  patch(tensors, 0, record(TensorRole::kFeatures, int16, 2 * kBands, kScale, 0, kFeaturesOffset));
+  patch(tensors, kMaskRecord, record(TensorRole::kMask, int16, 2 * kBands, kScale, 0, kMaskOffset));
+}
+
 Bytes PackageParts::build() const {
   constexpr std::size_t kHeaderBytes = 16;
   Bytes table;

@@ -13,6 +13,8 @@ struct PackageParts {
   std::map<std::uint32_t, Bytes> sections;
 
   PackageParts();
+  /// Make features and mask int16 with a range of [-1, 1).
+  void widen_bands();
   Bytes build() const;
 };
 

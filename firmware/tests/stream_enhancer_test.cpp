@@ -16,14 +16,17 @@ namespace {
 /// Answers every hop with one mask value.
 class ConstantEngine final : public Engine {
  public:
-  explicit ConstantEngine(std::int8_t mask) : mask_(mask) {}
+  ConstantEngine(std::int32_t mask, TensorType type) : mask_(mask), type_(type) {}
   const char* name() const override { return "constant"; }
   bool accepts(const ModelPackage& /*package*/) const override { return true; }
   Status load(const ModelPackage& /*package*/) override { return kOk; }
   void reset_state() override { ++resets; }
-  Status infer(Span<const std::int8_t> /*features*/, Span<std::int8_t> mask,
+  Status infer(Span<const std::uint8_t> /*features*/, Span<std::uint8_t> mask,
                NpuCounters& /*counters*/) override {
-    std::fill(mask.begin(), mask.end(), mask_);
+    for (std::size_t byte = 0; byte < mask.size(); ++byte) {
+      const bool high = type_ == TensorType::kInt16 && byte % 2 == 1;
+      mask[byte] = static_cast<std::uint8_t>(high ? mask_ >> 8 : mask_);
+    }
     return kOk;
   }
   MemoryUse memory_use() const override { return {}; }
@@ -31,14 +34,16 @@ class ConstantEngine final : public Engine {
   int resets = 0;
 
  private:
-  std::int8_t mask_;
+  std::int32_t mask_;
+  TensorType type_;
 };
 
 class StreamEnhancerTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { use(fake::PackageParts()); }
+  void use(const fake::PackageParts& parts) {
     fake::reset();
-    fake::platform().model = fake::PackageParts().build();
+    fake::platform().model = parts.build();
     ASSERT_TRUE(parse_package(platform::model_memory(), package_).ok());
   }
   /// Largest deviation from `gain` times the input, one hop late.
@@ -67,31 +72,48 @@ class StreamEnhancerTest : public testing::Test {
 };
 
 TEST_F(StreamEnhancerTest, FullMaskPassesAudioUnchanged) {
-  ConstantEngine engine(127);
+  ConstantEngine engine(127, TensorType::kInt8);
   EXPECT_LT(deviation(engine, 1.0F), 1e-6F);
   EXPECT_EQ(engine.resets, 1);
 }
 
 TEST_F(StreamEnhancerTest, EmptyMaskSilences) {
-  ConstantEngine engine(-128);
+  ConstantEngine engine(-128, TensorType::kInt8);
   EXPECT_EQ(deviation(engine, 0.0F), 0.0F);
 }
 
 TEST_F(StreamEnhancerTest, SilenceGivesTheLowestFeatures) {
-  ConstantEngine engine(0);
+  ConstantEngine engine(0, TensorType::kInt8);
   stream_.start(engine, package_);
   const float silence[kHopSamples] = {};
   float out[kHopSamples];
   HopCost cost;
   ASSERT_TRUE(stream_.process(silence, out, cost).ok());
   // (0 - 0.5) * 2 = -1, in steps of 1/128.
-  for (const std::int8_t feature : stream_.features()) {
-    EXPECT_EQ(feature, -128);
+  for (const std::uint8_t feature : stream_.features()) {
+    EXPECT_EQ(feature, 0x80);
   }
 }
 
+TEST_F(StreamEnhancerTest, TensorsMayHave16Bits) {
+  fake::PackageParts parts;
+  parts.widen_bands();
+  use(parts);
+  ConstantEngine engine(16384, TensorType::kInt16);
+  EXPECT_LT(deviation(engine, 0.5F), 1e-6F);
+  const float silence[kHopSamples] = {};
+  float out[kHopSamples];
+  HopCost cost;
+  for (int hop = 0; hop < 2; ++hop) {
+    ASSERT_TRUE(stream_.process(silence, out, cost).ok());
+  }
+  EXPECT_EQ(stream_.features().size(), 2 * fake::kBands);
+  EXPECT_EQ(stream_.features()[0], 0x00);
+  EXPECT_EQ(stream_.features()[1], 0x80);
+}
+
 TEST_F(StreamEnhancerTest, MeasuresItsParts) {
-  ConstantEngine engine(0);
+  ConstantEngine engine(0, TensorType::kInt8);
   stream_.start(engine, package_);
   float hop[kHopSamples] = {};
   HopCost cost;

@@ -22,10 +22,12 @@ def fetch(directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".cmsis-dsp-") as name:
         scratch = Path(name)
-        options = ["--quiet", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", *options, "--require-hashes"]
-            + [f"--requirement={_REQUIREMENTS}", f"--dest={scratch}"],
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--no-binary=cmsisdsp", "--no-build-isolation", "--require-hashes"),
+                *(f"--requirement={_REQUIREMENTS}", f"--dest={scratch}"),
+            ],
             check=True,
         )
         (archive,) = scratch.glob("*.tar.gz")

@@ -12,6 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.dsp import RATE_HZ
+from pipeline.targets import Array
+from pipeline.targets.package import ModelPackage
 from pipeline.targets.protocol import FirmwareLog
 
 PACKAGE_FILE = "model.package"
@@ -47,18 +49,18 @@ class Enhanced:
 
     Attributes:
         samples: int16 [N], as many as went in, in step with them.
-        features: int8 [T, bands], the network's input of each hop.
-        mask: int8 [T, bands], its output.
+        features: [T, bands], the network's stored input of each hop.
+        mask: [T, bands], its stored output.
         log: every report of the firmware.
     """
 
     samples: NDArray[np.int16]
-    features: NDArray[np.int8]
-    mask: NDArray[np.int8]
+    features: Array
+    mask: Array
     log: FirmwareLog
 
 
-def enhance(board: Board, package: bytes, noisy: NDArray[np.int16], bands: int) -> Enhanced:
+def enhance(board: Board, package: ModelPackage, noisy: NDArray[np.int16]) -> Enhanced:
     """Enhance int16 [N] samples at 16 kHz on a board.
 
     Raises:
@@ -68,23 +70,29 @@ def enhance(board: Board, package: bytes, noisy: NDArray[np.int16], bands: int) 
     """
     with tempfile.TemporaryDirectory(prefix="board-") as name:
         directory = Path(name)
-        (directory / PACKAGE_FILE).write_bytes(package)
+        (directory / PACKAGE_FILE).write_bytes(package.content)
         soundfile.write(directory / _NOISY_FILE, noisy, RATE_HZ, subtype="PCM_16")
         console = board.run(directory, f"enhance {_NOISY_FILE} {_ENHANCED_FILE} {_TRACE_FILE}")
         log = FirmwareLog.parse(console)
         log.raise_for_error()
         samples, _ = soundfile.read(directory / _ENHANCED_FILE, dtype="int16")
-        trace = np.fromfile(directory / _TRACE_FILE, np.int8).reshape(-1, 2, bands)
-    return Enhanced(samples, trace[:, 0], trace[:, 1], log)
+        trace = np.fromfile(directory / _TRACE_FILE, _hop_type(package))
+    return Enhanced(samples, trace["features"], trace["mask"], log)
 
 
-def benchmark(board: Board, package: bytes, passes: int = 1) -> FirmwareLog:
+def _hop_type(package: ModelPackage) -> np.dtype[np.void]:
+    """What the firmware writes to the trace in each hop."""
+    fields = (("features", package.features), ("mask", package.mask))
+    return np.dtype([(name, spec.dtype, int(np.prod(spec.shape))) for name, spec in fields])
+
+
+def benchmark(board: Board, package: ModelPackage, passes: int = 1) -> FirmwareLog:
     """Replay the package's golden hops and compare every byte on the board.
 
     Raises:
         as `enhance`; a mismatch is a `FirmwareError` named golden_mismatch.
     """
-    log = run_command(board, package, f"benchmark {passes}")
+    log = run_command(board, package.content, f"benchmark {passes}")
     log.raise_for_error()
     return log
 

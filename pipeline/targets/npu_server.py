@@ -93,7 +93,7 @@ class NpuModel(Protocol):
     def run(self, registers: Registers, memory: GuestMemory) -> Completion: ...
 
 
-class _Disconnected(Exception):
+class _DisconnectedError(Exception):
     """The virtual machine ended."""
 
 
@@ -135,7 +135,7 @@ class NpuServer:
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError, _Disconnected):
+            with contextlib.suppress(TimeoutError, _DisconnectedError):
                 connection, _ = self._listener.accept()
                 with connection:
                     connection.settimeout(_POLL_S)
@@ -176,12 +176,12 @@ class _Channel:
                 count = self._connection.recv_into(view)
             except TimeoutError:
                 if self._stop.is_set():
-                    raise _Disconnected from None
+                    raise _DisconnectedError from None
                 continue
             except ConnectionError:
-                raise _Disconnected from None
+                raise _DisconnectedError from None
             if count == 0:
-                raise _Disconnected
+                raise _DisconnectedError
             view = view[count:]
         return bytes(content)
 
@@ -191,7 +191,7 @@ class _Channel:
             self._connection.sendall(_MESSAGE.pack(kind, size, value) + payload)
             self._connection.settimeout(_POLL_S)
         except ConnectionError:
-            raise _Disconnected from None
+            raise _DisconnectedError from None
 
 
 class _RemoteMemory:

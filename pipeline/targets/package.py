@@ -14,12 +14,11 @@ from enum import IntEnum
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ, FrontEnd, band_matrix
 from pipeline.dsp.frontend import CLIP_DEVIATIONS, POWER_COMPRESSION
 from pipeline.ethosu.model import SCRATCH_REGION, VelaModel
-from pipeline.targets import HopModel, Runner, TargetError, TensorSpec
+from pipeline.targets import Array, HopModel, Runner, TargetError, TensorSpec
 
 MAGIC = b"SEMP"
 VERSION = 1
@@ -99,10 +98,19 @@ HIGH_END_EMBEDDED = MemoryTiming(
 
 @dataclass(frozen=True)
 class GoldenHops:
-    """Hops to replay on the device, from the zero state: features and mask int8 [T, bands]."""
+    """Hops to replay on the device, from the zero state: stored features and mask [T, bands]."""
 
-    features: NDArray[np.int8]
-    mask: NDArray[np.int8]
+    features: Array
+    mask: Array
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A package, and the tensors that go into and come out of its network."""
+
+    content: bytes
+    features: TensorSpec
+    mask: TensorSpec
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def pack_npu_model(
     placement: WeightsPlacement,
     golden: GoldenHops | None = None,
     memory_timing: MemoryTiming | None = None,
-) -> bytes:
+) -> ModelPackage:
     """Package a model that Vela mapped to the NPU as a whole, for the firmware's `npu` engine.
 
     Raises:
@@ -155,7 +163,7 @@ def pack_tflite_model(
     *,
     golden: GoldenHops | None = None,
     memory_timing: MemoryTiming | None = None,
-) -> bytes:
+) -> ModelPackage:
     """Package a TFLite file for the firmware's `tflm` engine.
 
     Args:
@@ -194,17 +202,14 @@ def _pack(
     form: Mapping[Section, bytes],
     golden: GoldenHops | None,
     memory_timing: MemoryTiming | None,
-) -> bytes:
+) -> ModelPackage:
     roles = HopModel.of(cast(Runner, interface))
-    bands = front_end.bands
-    for name, spec in (
-        (roles.features, interface.inputs[roles.features]),
-        (roles.mask, interface.outputs[roles.mask]),
-    ):
-        if int(np.prod(spec.shape)) != bands or spec.dtype != np.int8:
+    features, mask = interface.inputs[roles.features], interface.outputs[roles.mask]
+    for spec in (features, mask):
+        if int(np.prod(spec.shape)) != front_end.bands:
             raise TargetError(
-                f"{name!r} is {spec.dtype}{list(spec.shape)}; the front end has {bands} bands, "
-                "int8 expected"
+                f"{spec.name!r} is {spec.dtype}{list(spec.shape)}; the front end has "
+                f"{front_end.bands} bands"
             )
     sections = {
         Section.FRONT_END: _front_end(front_end),
@@ -212,10 +217,10 @@ def _pack(
         **{kind: content for kind, content in form.items() if content},
     }
     if golden is not None:
-        sections[Section.GOLDEN] = _golden(golden, bands)
+        sections[Section.GOLDEN] = _golden(golden, features, mask)
     if memory_timing is not None:
         sections[Section.MEMORY_TIMING] = _memory_timing(memory_timing)
-    return _assemble(sections)
+    return ModelPackage(_assemble(sections), features, mask)
 
 
 def _front_end(front_end: FrontEnd) -> bytes:
@@ -274,12 +279,13 @@ def _tensors(
     return b"".join(records)
 
 
-def _golden(golden: GoldenHops, bands: int) -> bytes:
-    for name, values in (("features", golden.features), ("mask", golden.mask)):
-        if values.dtype != np.int8 or values.shape != (len(golden.features), bands):
+def _golden(golden: GoldenHops, features: TensorSpec, mask: TensorSpec) -> bytes:
+    for spec, values in ((features, golden.features), (mask, golden.mask)):
+        expected = (len(golden.features), int(np.prod(spec.shape)))
+        if values.dtype != spec.dtype or values.shape != expected:
             raise TargetError(
-                f"golden {name} are {values.dtype}{list(values.shape)}; "
-                f"expected int8 [{len(golden.features)}, {bands}]"
+                f"golden {spec.name} are {values.dtype}{list(values.shape)}; "
+                f"expected {spec.dtype}{list(expected)}"
             )
     header = struct.pack("<IIII", len(golden.features), 0, 0, 0)
     return header + golden.features.tobytes() + golden.mask.tobytes()

@@ -120,7 +120,7 @@ _ADVICE = {
     "package_missing": "no model package lies at the model address",
     "package_version": "the package is of version {actual}, the firmware reads {expected}",
     "package_truncated": "the package is {expected} bytes long but memory ends at {actual}",
-    "package_checksum": "the package is damaged: checksum {actual:#010x} instead of {expected:#010x}",
+    "package_checksum": "the package is damaged: checksum {actual:#010x}, not {expected:#010x}",
     "package_malformed": "section {expected} of the package is not sound (detail {actual})",
     "package_no_engine": "the firmware was built without an engine for this form of model",
     "npu_absent": "no NPU answers",
@@ -186,7 +186,7 @@ class FirmwareLog:
         for index, hop in enumerate(hops):
             if hop.index != index:
                 raise ProtocolError(f"hop report {index} has index {hop.index}: a line was lost")
-        for kind, reports in found.items():
+        for reports in found.values():
             if len(reports) > 1:
                 raise ProtocolError(
                     f"{len(reports)} reports of type {reports[0].type!r}; expected 1"

@@ -1,7 +1,7 @@
 """The virtual board: QEMU's mps3-an547 (Corstone-300) with the virtual Ethos-U55 plugged in.
 
-CPU ticks are instruction counts at one instruction per tick of a 31.25 MHz clock (the board reports
-32 MHz ticks, so instructions = ticks / 1.024), not Cortex-M55 cycles. NPU cycles are the emulator's.
+CPU ticks are instruction counts, not Cortex-M55 cycles: an instruction takes 32 ns of virtual time,
+the board's clock ticks at 32 MHz, so instructions = ticks / 1.024. NPU cycles are the emulator's.
 Runs are deterministic.
 """
 

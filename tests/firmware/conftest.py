@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,15 +26,22 @@ class Compiled:
     vela: VelaModel
     front_end: FrontEnd
 
+    def step(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One hop by the emulator alone."""
+        return Emulator(self.vela).invoke(inputs)
+
     def masks(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
         """[T, bands] features to masks, state carried from zero, by the emulator alone."""
         emulator = Emulator(self.vela)
-        inputs = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in self.vela.inputs}
+        states = {
+            spec.name: np.zeros(spec.shape, spec.dtype)
+            for spec in self.vela.inputs
+            if spec.name != "features"
+        }
         masks = []
         for hop in features:
-            outputs = emulator.invoke(inputs | {"features": hop[None]})
-            inputs = {name: outputs[f"{name}_next"] for name in inputs if name != "features"}
-            inputs["features"] = hop[None]
+            outputs = emulator.invoke(states | {"features": hop[None]})
+            states = {name: outputs[f"{name}_next"] for name in states}
             masks.append(outputs["mask"][0])
         return np.array(masks, np.int8)
 
@@ -58,9 +65,3 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
         load_vela_model(result.path),
         front_end,
     )
-
-
-@pytest.fixture(scope="session")
-def artefacts() -> Path:
-    """Where the firmware build leaves its products."""
-    return Path(__file__).parents[2] / "build" / "firmware"

@@ -12,7 +12,7 @@ _INT16_SCALE = 1 / 32768
 
 
 def enhancer_model(units: int = 64, seed: int = 5) -> bytes:
-    """Inputs features int8 [1, 128], h int8 [1, units], c int16 [1, units]; outputs mask, *_next."""
+    """Inputs features int8 [1, 128], h int8, c int16 [1, units]; outputs mask, h_next, c_next."""
     rng = np.random.default_rng(seed)
     graph = Graph("enhancer")
     x = graph.input("features", (1, BANDS), "int8", _STATE_SCALE)

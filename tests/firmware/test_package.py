@@ -45,7 +45,7 @@ def test_npu_package_holds_the_compiled_model(compiled: Compiled) -> None:
         golden=golden,
         memory_timing=HIGH_END_EMBEDDED,
     )
-    sections = read_sections(package)
+    sections = read_sections(package.content)
     assert sections.keys() == set(Section) - {Section.TFLITE}
     assert sections[Section.NPU_WEIGHTS] == compiled.vela.read_only
     stream = np.frombuffer(sections[Section.NPU_STREAM], "<u4")
@@ -59,7 +59,9 @@ def test_npu_package_holds_the_compiled_model(compiled: Compiled) -> None:
 
 def test_tensor_records_follow_the_compiled_model(compiled: Compiled) -> None:
     package = pack_npu_model(compiled.vela, compiled.front_end, placement=WeightsPlacement.FLASH)
-    records = list(struct.iter_unpack("<BBHIfiIIII", read_sections(package)[Section.TENSORS]))
+    records = list(
+        struct.iter_unpack("<BBHIfiIIII", read_sections(package.content)[Section.TENSORS])
+    )
     specs = {spec.name: spec for spec in (*compiled.vela.inputs, *compiled.vela.outputs)}
     names = ["features", "mask", "h", "h_next", "c", "c_next"]
     assert [record[0] for record in records] == [0, 1, 2, 3, 2, 3]
@@ -76,7 +78,7 @@ def test_front_end_constants_compute_the_features(compiled: Compiled) -> None:
     """The firmware's recipe on the packed constants, in numpy, against pipeline.dsp."""
     front_end = compiled.front_end
     package = pack_npu_model(compiled.vela, front_end, placement=WeightsPlacement.FLASH)
-    section = read_sections(package)[Section.FRONT_END]
+    section = read_sections(package.content)[Section.FRONT_END]
     rate, frame, hop, bands, count, exponent, limit, _ = struct.unpack_from("<IIIIIffI", section)
     assert (rate, frame, hop, bands) == (16000, 512, 256, 128)
     floats = np.frombuffer(section, "<f4", 3 * bands + count, 32)
@@ -99,7 +101,7 @@ def test_front_end_constants_compute_the_features(compiled: Compiled) -> None:
 def test_tflite_package_numbers_tensors_in_file_order(compiled: Compiled) -> None:
     runner = TflmRunner(compiled.tflite)
     package = pack_tflite_model(compiled.tflite, runner, compiled.front_end)
-    sections = read_sections(package)
+    sections = read_sections(package.content)
     assert sections.keys() == {Section.FRONT_END, Section.TENSORS, Section.TFLITE}
     assert sections[Section.TFLITE] == compiled.tflite
     records = list(struct.iter_unpack("<BBHIfiIIII", sections[Section.TENSORS]))

@@ -60,7 +60,7 @@ void NpuEngine::reset_state() {
   }
 }
 
-Status NpuEngine::infer(Span<const std::int8_t> features, Span<std::int8_t> mask,
+Status NpuEngine::infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
                         NpuCounters& counters) {
   std::memcpy(arena_at(package_->features), features.data(), features.size());
   std::uint8_t* state = state_;

@@ -12,7 +12,7 @@ class NpuEngine final : public Engine {
   bool accepts(const ModelPackage& package) const override { return !package.npu_stream.empty(); }
   Status load(const ModelPackage& package) override;
   void reset_state() override;
-  Status infer(Span<const std::int8_t> features, Span<std::int8_t> mask,
+  Status infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
                NpuCounters& counters) override;
   MemoryUse memory_use() const override;
 

@@ -100,7 +100,7 @@ void TflmEngine::reset_state() {
   }
 }
 
-Status TflmEngine::infer(Span<const std::int8_t> features, Span<std::int8_t> mask,
+Status TflmEngine::infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
                          NpuCounters& counters) {
   for (std::size_t state = 0; state < package_->states; ++state) {
     const TensorRecord& record = package_->state_in[state];

@@ -1,0 +1,54 @@
+# Firmware targets, for inclusion in the top makefile.
+#   make firmware        board image, host build, QEMU plugin
+#   make firmware-check  clang-format, clang-tidy
+#   make firmware-test   all checks of the firmware, on this machine and on the virtual board
+#   make virtual-demo    enhance a noisy file on the virtual board
+# They need Debian 12 or 13; missing packages are installed (with sudo unless root). READY is the top
+# makefile's stamp of the Python environment in BIN.
+
+BIN ?= .venv/bin
+FIRMWARE_BUILD := build/firmware
+FIRMWARE_PACKAGES := cmake ninja-build g++ gcc-arm-none-eabi libnewlib-arm-none-eabi \
+	libstdc++-arm-none-eabi-newlib qemu-system-arm
+FIRMWARE_TEST_PACKAGES := libgtest-dev clang-format clang-tidy
+CMSIS_DSP := $(abspath $(FIRMWARE_BUILD)/cmsis_dsp)
+FIRMWARE_SOURCES := $(shell find firmware -name '*.cpp' -o -name '*.c' -o -name '*.h')
+# The engine that needs TensorFlow Lite Micro's headers is checked where those are: docker/.
+TIDY_HOST_SOURCES := $(shell find firmware/app firmware/base firmware/dsp firmware/engine/npu \
+	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*')
+TIDY_BOARD_SOURCES := $(shell find firmware/platform/corstone300 -name '*.cpp')
+
+.PHONY: firmware firmware-packages firmware-check firmware-test virtual-demo
+
+firmware-packages:
+	firmware/third_party/install_packages.sh $(FIRMWARE_PACKAGES)
+
+$(CMSIS_DSP): | $(READY)
+	$(BIN)/python firmware/third_party/fetch_cmsis_dsp.py $@
+
+firmware: $(READY) firmware-packages $(CMSIS_DSP)
+	cmake -S firmware -B $(FIRMWARE_BUILD)/board -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
+		--toolchain $(CURDIR)/firmware/cmake/cortex-m55-gcc.cmake --log-level=WARNING
+	cmake --build $(FIRMWARE_BUILD)/board
+	cmake -S firmware -B $(FIRMWARE_BUILD)/host -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
+		-DBUILD_TESTING=OFF --log-level=WARNING
+	cmake --build $(FIRMWARE_BUILD)/host
+
+firmware-check: firmware
+	firmware/third_party/install_packages.sh $(FIRMWARE_TEST_PACKAGES)
+	clang-format --dry-run --Werror $(FIRMWARE_SOURCES)
+	clang-tidy --quiet -p $(FIRMWARE_BUILD)/host $(TIDY_HOST_SOURCES)
+	clang-tidy --quiet -p $(FIRMWARE_BUILD)/board --extra-arg=--target=arm-none-eabi \
+		$(patsubst %,--extra-arg=-isystem%,$(shell arm-none-eabi-g++ -mcpu=cortex-m55 \
+		-mfloat-abi=hard -E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr.*\),\1,p')) \
+		$(TIDY_BOARD_SOURCES)
+
+firmware-test: firmware-check
+	cmake -S firmware -B $(FIRMWARE_BUILD)/sanitized -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
+		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
+	cmake --build $(FIRMWARE_BUILD)/sanitized
+	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
+	$(BIN)/python -m pytest -q tests/firmware/on_virtual_board.py
+
+virtual-demo: firmware
+	$(BIN)/python -m pipeline.targets.demo

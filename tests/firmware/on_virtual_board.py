@@ -1,0 +1,311 @@
+"""The firmware on the virtual board and as a sanitized program of this machine.
+
+Needs the firmware build and QEMU, so pytest collects it only by name: `make firmware-test`.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Compiled
+from enhancer_model import BANDS
+from numpy.typing import NDArray
+
+from pipeline.dsp import istft, stft
+from pipeline.targets.arm_runner import ArmRunner
+from pipeline.targets.board import BoardError, Enhanced, benchmark, enhance, run_command
+from pipeline.targets.npu_model import EmulatedNpu
+from pipeline.targets.npu_server import Completion, GuestMemory, NpuServer, Registers, Status
+from pipeline.targets.package import (
+    HIGH_END_EMBEDDED,
+    GoldenHops,
+    ModelPackage,
+    WeightsPlacement,
+    pack_npu_model,
+    pack_tflite_model,
+)
+from pipeline.targets.protocol import FirmwareError, FirmwareLog
+from pipeline.targets.tflm import TflmRunner
+from pipeline.targets.virtual import VirtualBoard
+
+BUILD = Path(__file__).parents[2] / "build" / "firmware"
+FIRMWARE = BUILD / "board" / "platform" / "corstone300" / "enhancer.elf"
+PLUGIN = BUILD / "host" / "virtual" / "libnpu.so"
+HOST_PROGRAM = BUILD / "sanitized" / "platform" / "host" / "enhancer_host"
+# The float parts of firmware and pipeline.dsp may differ by a rounding of the last bit.
+AUDIO_LSB = 1
+FEATURE_LSB = 1
+
+
+@pytest.fixture
+def board() -> VirtualBoard:
+    return VirtualBoard(FIRMWARE, PLUGIN, timeout_s=120)
+
+
+@pytest.fixture(scope="session")
+def noisy() -> NDArray[np.int16]:
+    """Two seconds of modulated noise and tones, not a whole number of hops."""
+    rng = np.random.default_rng(4)
+    time_s = np.arange(32_077) / 16_000
+    audio = 0.1 * rng.standard_normal(len(time_s)) * (1 + np.sin(9 * time_s))
+    audio += 0.2 * np.sin(2 * np.pi * (300 + 500 * time_s) * time_s)
+    return np.rint(32767 * np.clip(audio, -1, 1)).astype(np.int16)
+
+
+def package(
+    compiled: Compiled,
+    placement: WeightsPlacement = WeightsPlacement.FLASH,
+    golden: GoldenHops | None = None,
+) -> ModelPackage:
+    return pack_npu_model(
+        compiled.vela,
+        compiled.front_end,
+        placement=placement,
+        golden=golden,
+        memory_timing=HIGH_END_EMBEDDED,
+    )
+
+
+def check_against_host(result: Enhanced, compiled: Compiled, noisy: NDArray[np.int16]) -> None:
+    """Integers equal the emulator's exactly; float parts equal pipeline.dsp within the bounds."""
+    assert len(result.samples) == len(noisy)
+    np.testing.assert_array_equal(result.mask, compiled.masks(result.features))
+
+    spectrum = stft(noisy.astype(np.float32) / 32768)
+    feature_spec = next(s for s in compiled.vela.inputs if s.name == "features")
+    features = compiled.front_end.features(np.abs(spectrum)) / np.float32(feature_spec.scale)
+    stored = np.clip(np.rint(features) + feature_spec.zero_point, -128, 127)
+    assert np.abs(stored - result.features).max() <= FEATURE_LSB
+    assert np.mean(stored != result.features) < 1e-3
+
+    mask_spec = next(s for s in compiled.vela.outputs if s.name == "mask")
+    mask = (result.mask.astype(np.float32) - mask_spec.zero_point) * np.float32(mask_spec.scale)
+    expected = istft(spectrum * compiled.front_end.gains(mask), len(noisy))
+    expected_samples = np.clip(np.rint(expected * 32768), -32768, 32767)
+    assert np.abs(expected_samples - result.samples).max() <= AUDIO_LSB
+    assert result.samples.std() > 100
+
+
+@pytest.mark.parametrize("placement", list(WeightsPlacement))
+def test_enhanced_audio_is_that_of_the_host_pipeline(
+    board: VirtualBoard,
+    compiled: Compiled,
+    noisy: NDArray[np.int16],
+    placement: WeightsPlacement,
+) -> None:
+    result = enhance(board, package(compiled, placement), noisy)
+    check_against_host(result, compiled, noisy)
+    assert result.log.model is not None
+    expected = {WeightsPlacement.FLASH: "flash", WeightsPlacement.SRAM_AT_BOOT: "sram"}
+    assert result.log.model.weights_placement == expected[placement]
+    assert result.log.summary is not None
+    assert 0 < result.log.summary.real_time_factor_ppm < 1_000_000
+    assert 0 < result.log.summary.stack_used_bytes < result.log.summary.stack_capacity_bytes
+
+
+def test_weights_in_sram_leave_the_flash_port_alone(
+    board: VirtualBoard, compiled: Compiled
+) -> None:
+    golden = compiled.golden(3)
+    in_flash = benchmark(board, package(compiled, WeightsPlacement.FLASH, golden))
+    in_sram = benchmark(board, package(compiled, WeightsPlacement.SRAM_AT_BOOT, golden))
+    assert in_flash.hops[0].axi1_read_beats > 0
+    assert in_sram.hops[0].axi1_read_beats == 0
+    assert in_sram.hops[0].npu_total_cycles < in_flash.hops[0].npu_total_cycles
+
+
+def test_golden_hops_match_and_runs_repeat_exactly(board: VirtualBoard, compiled: Compiled) -> None:
+    packed = package(compiled, golden=compiled.golden(12))
+    first = benchmark(board, packed, passes=2)
+    assert len(first.hops) == 24
+    assert first.summary is not None
+    assert (first.summary.compared_bytes, first.summary.mismatched_bytes) == (24 * BANDS, 0)
+    assert benchmark(board, packed, passes=2) == first
+
+
+def error_of(log: FirmwareLog) -> str:
+    assert log.error is not None
+    assert log.end.exit_code == log.error.code
+    return log.error.name
+
+
+def seal(content: bytearray) -> bytes:
+    content[4:8] = struct.pack("<I", zlib.crc32(content[8:]))
+    return bytes(content)
+
+
+def test_damaged_packages_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    content = package(compiled).content
+    damaged = bytearray(content)
+    damaged[len(damaged) // 2] ^= 1
+    newer = bytearray(content)
+    newer[8] = 2
+    longer = bytearray(content)
+    longer[12:16] = struct.pack("<I", 1 << 30)
+    sections = bytearray(content)
+    sections[16] = 9
+    cases = {
+        "package_missing": b"\0" * 64,
+        "package_checksum": bytes(damaged),
+        "package_version": bytes(newer),
+        "package_truncated": bytes(longer),
+        "package_malformed": seal(sections),
+    }
+    for name, case in cases.items():
+        assert error_of(run_command(board, case, "benchmark")) == name
+    cut = content[: len(content) // 2]
+    assert error_of(run_command(board, cut, "benchmark")) == "package_checksum"
+
+
+def test_a_model_for_another_npu_is_refused(compiled: Compiled) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, macs_per_cycle=256, timeout_s=120)
+    log = run_command(board, package(compiled).content, "benchmark")
+    assert error_of(log) == "npu_configuration"
+
+
+def test_an_engine_that_is_not_there_is_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    packed = pack_tflite_model(compiled.tflite, TflmRunner(compiled.tflite), compiled.front_end)
+    assert error_of(run_command(board, packed.content, "benchmark")) == "package_no_engine"
+
+
+def test_an_arena_beyond_sram_is_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    content = bytearray(package(compiled).content)
+    job = struct.pack("<I", compiled.vela.scratch_bytes) + struct.pack("<I", 0)
+    position = content.index(job, 16)
+    content[position : position + 4] = struct.pack("<I", 3 << 20)
+    log = run_command(board, seal(content), "benchmark")
+    assert error_of(log) == "arena_too_small"
+    assert log.error is not None
+    assert (log.error.expected, log.error.actual) == (3 << 20, 2 << 20)
+
+
+class Scripted:
+    """Works for some jobs, then ends each as told."""
+
+    def __init__(self, completion: Completion, healthy_jobs: int) -> None:
+        self.completion = completion
+        self.healthy_jobs = healthy_jobs
+        self.npu = EmulatedNpu()
+
+    def run(self, registers: Registers, memory: GuestMemory) -> Completion:
+        self.healthy_jobs -= 1
+        return self.npu.run(registers, memory) if self.healthy_jobs >= 0 else self.completion
+
+
+@pytest.mark.parametrize(
+    ("completion", "name"),
+    [
+        (Completion(Status.BUS_FAULT, 10), "npu_bus_fault"),
+        (Completion(Status.COMMAND_ERROR, 10), "npu_command"),
+        (Completion(Status(0), 10), "npu_command"),
+        (Completion(Status(0), None), "npu_timeout"),
+    ],
+)
+def test_npu_faults_are_reported(compiled: Compiled, completion: Completion, name: str) -> None:
+    npu = Scripted(completion, healthy_jobs=2)
+    board = VirtualBoard(FIRMWARE, PLUGIN, npu=npu, timeout_s=120)
+    log = run_command(board, package(compiled, golden=compiled.golden(4)).content, "benchmark")
+    assert error_of(log) == name
+    assert len(log.hops) == 2
+
+
+def test_a_corrupt_command_stream_is_an_npu_error(board: VirtualBoard, compiled: Compiled) -> None:
+    content = bytearray(package(compiled, golden=compiled.golden(1)).content)
+    stream = np.array(compiled.vela.command_words, "<u4").tobytes()
+    position = content.index(stream)
+    content[position : position + 4] = b"\xff\xff\xff\xff"
+    assert error_of(run_command(board, seal(content), "benchmark")) == "npu_command"
+
+
+def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    golden = compiled.golden(2)
+    golden.mask[1, 5] ^= 1
+    log = run_command(board, package(compiled, golden=golden).content, "benchmark")
+    assert error_of(log) == "golden_mismatch"
+    assert log.summary is not None
+    assert log.summary.mismatched_bytes == 1
+    content = package(compiled).content
+    assert error_of(run_command(board, content, "benchmark")) == "golden_missing"
+    assert error_of(run_command(board, content, "dance")) == "usage"
+    assert error_of(run_command(board, content, "enhance absent.wav out.wav")) == "file_open"
+
+
+def test_firmware_errors_are_raised_with_their_names(
+    board: VirtualBoard, compiled: Compiled
+) -> None:
+    with pytest.raises(FirmwareError, match="golden_missing"):
+        benchmark(board, package(compiled))
+
+
+def test_missing_products_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="no firmware there"):
+        run_command(VirtualBoard(tmp_path / "no.elf", PLUGIN), b"", "benchmark")
+    with pytest.raises(BoardError, match="no plugin there"):
+        run_command(VirtualBoard(FIRMWARE, tmp_path / "no.so"), b"", "benchmark")
+
+
+def test_the_plugin_refuses_what_it_does_not_know(compiled: Compiled) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, macs_per_cycle=100)
+    with pytest.raises(BoardError, match="macs=100: expected 32, 64, 128 or 256"):
+        run_command(board, package(compiled).content, "benchmark")
+
+
+def test_arms_runner_computes_the_same_bytes(compiled: Compiled) -> None:
+    """TFLite Micro and Arm's driver in Arm's image, for the model on the NPU and on the CPU."""
+    vela_runner = ArmRunner(PLUGIN)
+    tflm = TflmRunner(compiled.tflite)
+    rng = np.random.default_rng(9)
+    for _ in range(2):
+        inputs = {
+            name: rng.integers(-128, 128, spec.shape).astype(spec.dtype)
+            for name, spec in tflm.inputs.items()
+        }
+        expected = tflm.step(inputs)
+        run = vela_runner.run(
+            compiled.vela_tflite,
+            [inputs[spec.name].tobytes() for spec in compiled.vela.inputs],
+            sum(spec.size_bytes for spec in compiled.vela.outputs),
+        )
+        by_emulator = compiled.step(inputs)
+        names = [spec.name for spec in compiled.vela.outputs]
+        assert run.outputs == b"".join(by_emulator[name].tobytes() for name in names)
+        assert run.metrics["NPU TOTAL"] > 0
+        on_cpu = ArmRunner(PLUGIN).run(
+            compiled.tflite,
+            [value.tobytes() for value in inputs.values()],
+            len(run.outputs),
+        )
+        assert on_cpu.outputs == b"".join(value.tobytes() for value in expected.values())
+
+
+def test_a_corrupt_model_fails_in_arms_runner(compiled: Compiled) -> None:
+    with pytest.raises(BoardError, match="Arm's inference runner failed"):
+        ArmRunner(PLUGIN, macs_per_cycle=256).run(
+            compiled.vela_tflite,
+            [bytes(spec.size_bytes) for spec in compiled.vela.inputs],
+            sum(spec.size_bytes for spec in compiled.vela.outputs),
+        )
+
+
+def test_the_sanitized_host_build_runs_the_whole_firmware(
+    compiled: Compiled, tmp_path: Path
+) -> None:
+    (tmp_path / "model.package").write_bytes(package(compiled, golden=compiled.golden(4)).content)
+    with NpuServer(tmp_path / "npu", EmulatedNpu()):
+        done = subprocess.run(
+            [HOST_PROGRAM, "model.package", "npu", "128", "benchmark", "2"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    log = FirmwareLog.parse(done.stdout)
+    assert log.summary is not None
+    assert (log.summary.hops, log.summary.mismatched_bytes) == (8, 0)
