@@ -72,18 +72,19 @@ def _clips(run_dir: RunDir, results: Results) -> tuple[Clip, ...]:
     labels = {NOISY: "Noisy", CLEAN: "Clean", DENSE_FLOAT: systems[DENSE_FLOAT].label}
     labels |= {name: systems[name].label for name in results.compress}
     clips = []
-    for clip in sorted(path for path in folder.iterdir() if path.is_dir()):
-        signals = {name: _read(clip / f"{name}.flac") for name in labels}
+    for clip in sorted(path.parent for path in folder.rglob(f"{CLEAN}.flac")):
+        signals = {system: _read(clip / f"{system}.flac") for system in labels}
         tracks = tuple(
             Track(
                 label,
-                signals[name],
-                None if name == CLEAN else si_sdr_db(signals[CLEAN], signals[name]),
+                signals[system],
+                None if system == CLEAN else si_sdr_db(signals[CLEAN], signals[system]),
             )
-            for name, label in labels.items()
+            for system, label in labels.items()
         )
-        description, credits = described.get(clip.name, (clip.name, ()))
-        clips.append(Clip(clip.name, description, credits, tracks))
+        name = clip.relative_to(folder).as_posix()
+        description, credits = described.get(name, (name, ()))
+        clips.append(Clip(name, description, credits, tracks))
     return tuple(clips)
 
 
