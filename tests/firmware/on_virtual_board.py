@@ -222,6 +222,46 @@ def test_a_corrupt_command_stream_is_an_npu_error(board: VirtualBoard, compiled:
     assert error_of(run_command(board, seal(content), "benchmark")) == "npu_command"
 
 
+UNDEFINED_INSTRUCTION = bytes.fromhex("00de")
+# push {r0-r7, lr}; b to the push
+ENDLESS_PUSHES = bytes.fromhex("ffb5fde7")
+
+
+def patched_firmware(function: str, code: bytes, path: Path) -> Path:
+    """A copy of the firmware in which a function begins with other instructions."""
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "--demangle", FIRMWARE], capture_output=True, text=True, check=True
+    )
+    (line,) = [line for line in symbols.stdout.splitlines() if f" T {function}(" in line]
+    address = int(line.split()[0], 16) & ~1
+    image = bytearray(FIRMWARE.read_bytes())
+    table, size, count = (
+        *struct.unpack_from("<I", image, 28),
+        *struct.unpack_from("<HH", image, 42),
+    )
+    for header in range(table, table + size * count, size):
+        _, offset, start, _, length = struct.unpack_from("<5I", image, header)
+        if start <= address < start + length:
+            position = offset + address - start
+            image[position : position + len(code)] = code
+    path.write_bytes(image)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code", "usage_fault_bit"), [(UNDEFINED_INSTRUCTION, 1 << 16), (ENDLESS_PUSHES, 1 << 20)]
+)
+def test_processor_faults_are_reported(
+    compiled: Compiled, tmp_path: Path, code: bytes, usage_fault_bit: int
+) -> None:
+    image = patched_firmware("enhancer::benchmark", code, tmp_path / "patched.elf")
+    board = VirtualBoard(image, PLUGIN, timeout_s=60)
+    log = run_command(board, package(compiled, golden=compiled.golden(1)).content, "benchmark")
+    assert error_of(log) == "cpu_fault"
+    assert log.cpu_fault is not None
+    assert log.cpu_fault.cfsr & usage_fault_bit
+
+
 def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
     golden = compiled.golden(2)
     golden.mask[1, 5] ^= 1

@@ -6,10 +6,10 @@
 #include "platform/platform.h"
 
 extern "C" {
-extern std::uint32_t __stack_limit;
-extern std::uint32_t __stack_top;
-extern const std::uint8_t __model_start;
-extern const std::uint8_t __model_end;
+extern std::uint32_t linker_stack_limit;
+extern std::uint32_t linker_stack_top;
+extern const std::uint8_t linker_model_start;
+extern const std::uint8_t linker_model_end;
 }
 
 namespace enhancer {
@@ -46,7 +46,7 @@ std::uint32_t* stack_pointer() {
 }  // namespace
 
 void corstone300::paint_stack() {
-  for (volatile std::uint32_t* word = &__stack_limit; word < stack_pointer(); ++word) {
+  for (volatile std::uint32_t* word = &linker_stack_limit; word < stack_pointer(); ++word) {
     *word = kStackPattern;
   }
 }
@@ -95,19 +95,20 @@ std::uint64_t ticks() {
 std::uint32_t ticks_per_second() { return kSystemClockHz; }
 
 std::size_t stack_used_bytes() {
-  const std::uint32_t* word = &__stack_limit;
-  while (word < &__stack_top && *word == kStackPattern) {
+  const std::uint32_t* word = &linker_stack_limit;
+  while (word < &linker_stack_top && *word == kStackPattern) {
     ++word;
   }
-  return static_cast<std::size_t>(&__stack_top - word) * sizeof *word;
+  return static_cast<std::size_t>(&linker_stack_top - word) * sizeof *word;
 }
 
 std::size_t stack_capacity_bytes() {
-  return static_cast<std::size_t>(&__stack_top - &__stack_limit) * sizeof __stack_limit;
+  return static_cast<std::size_t>(&linker_stack_top - &linker_stack_limit) *
+         sizeof linker_stack_limit;
 }
 
 Span<const std::uint8_t> model_memory() {
-  return {&__model_start, static_cast<std::size_t>(&__model_end - &__model_start)};
+  return {&linker_model_start, static_cast<std::size_t>(&linker_model_end - &linker_model_start)};
 }
 
 Span<std::uint8_t> npu_sram() { return npu_memory; }

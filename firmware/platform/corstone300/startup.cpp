@@ -11,14 +11,14 @@
 
 extern "C" {
 
-extern std::uint32_t __stack_top;
-extern std::uint32_t __data_start;
-extern std::uint32_t __data_end;
-extern std::uint32_t __data_load;
-extern std::uint32_t __bss_start;
-extern std::uint32_t __bss_end;
-extern void (*__init_array_start[])();
-extern void (*__init_array_end[])();
+extern std::uint32_t linker_stack_top;
+extern std::uint32_t linker_data_start;
+extern std::uint32_t linker_data_end;
+extern std::uint32_t linker_data_load;
+extern std::uint32_t linker_bss_start;
+extern std::uint32_t linker_bss_end;
+extern void (*linker_init_array_start[])();
+extern void (*linker_init_array_end[])();
 
 /// Registers that the processor stacks on exception entry.
 struct ExceptionFrame {
@@ -54,29 +54,44 @@ struct ExceptionFrame {
       "tst r2, r3               \n"
       "it ne                    \n"
       "movne r0, #0             \n"
-      "ldr r2, =__fault_stack_limit \n"
+      "ldr r2, =linker_fault_stack_limit \n"
       "msr msplim, r2           \n"
-      "ldr r2, =__fault_stack_top   \n"
+      "ldr r2, =linker_fault_stack_top   \n"
       "msr msp, r2              \n"
       "b report_cpu_fault       \n");
 }
 
+/// QEMU and the FVP both start at the vector table of the secure ITCM alias.
+using Vector = void (*)();
+constexpr int kSystemVectors = 16;
+constexpr int kIrqVectors = 64;
+
+struct VectorTable {
+  std::uint32_t* initial_stack;
+  Vector handlers[kSystemVectors - 1 + kIrqVectors];
+};
+extern const VectorTable vectors;
+
 /// Reached by a call of a pure virtual function, which the compiler cannot rule out.
-[[noreturn]] void __cxa_pure_virtual() { __builtin_trap(); }
+[[noreturn]] void __cxa_pure_virtual() { __builtin_trap(); }  // NOLINT: the name is the ABI's
 
 void Reset_Handler();
 
 [[noreturn, gnu::used]] void start_firmware() {
   using namespace enhancer;
   using namespace enhancer::corstone300;
-  const auto data_bytes = reinterpret_cast<std::uintptr_t>(&__data_end) -
-                          reinterpret_cast<std::uintptr_t>(&__data_start);
-  const auto bss_bytes =
-      reinterpret_cast<std::uintptr_t>(&__bss_end) - reinterpret_cast<std::uintptr_t>(&__bss_start);
-  std::memcpy(&__data_start, &__data_load, data_bytes);
-  std::memset(&__bss_start, 0, bss_bytes);
+  const auto data_bytes = reinterpret_cast<std::uintptr_t>(&linker_data_end) -
+                          reinterpret_cast<std::uintptr_t>(&linker_data_start);
+  const auto bss_bytes = reinterpret_cast<std::uintptr_t>(&linker_bss_end) -
+                         reinterpret_cast<std::uintptr_t>(&linker_bss_start);
+  std::memcpy(&linker_data_start, &linker_data_load, data_bytes);
+  std::memset(&linker_bss_start, 0, bss_bytes);
   paint_stack();
-  for (auto constructor = __init_array_start; constructor != __init_array_end; ++constructor) {
+  constexpr std::uint32_t kLowOverheadBranches = 1U << 19;
+  reg(kVectorTableOffset) = reinterpret_cast<std::uint32_t>(&vectors);
+  reg(kConfigurationAndControl) = reg(kConfigurationAndControl) | kLowOverheadBranches;
+  for (auto constructor = linker_init_array_start; constructor != linker_init_array_end;
+       ++constructor) {
     (*constructor)();
   }
   start_board();
@@ -94,9 +109,9 @@ void Reset_Handler();
 
 [[gnu::naked]] void Reset_Handler() {
   asm volatile(
-      "ldr r0, =__stack_limit   \n"
+      "ldr r0, =linker_stack_limit   \n"
       "msr msplim, r0           \n"
-      "ldr r0, =__stack_top     \n"
+      "ldr r0, =linker_stack_top     \n"
       "msr msp, r0              \n"
       "ldr r0, =0xE000ED88      \n"  // CPACR: full access to the FPU and MVE
       "ldr r1, [r0]             \n"
@@ -107,18 +122,8 @@ void Reset_Handler();
       "b start_firmware         \n");
 }
 
-/// QEMU and the FVP both start at the vector table of the secure ITCM alias.
-using Vector = void (*)();
-constexpr int kSystemVectors = 16;
-constexpr int kIrqVectors = 64;
-
-struct VectorTable {
-  std::uint32_t* initial_stack;
-  Vector handlers[kSystemVectors - 1 + kIrqVectors];
-};
-
 constexpr VectorTable make_vectors() {
-  VectorTable table{&__stack_top, {}};
+  VectorTable table{&linker_stack_top, {}};
   // Nothing but the two interrupts below is enabled: any other exception is a fault.
   for (Vector& handler : table.handlers) {
     handler = Fault_Handler;
@@ -131,6 +136,6 @@ constexpr VectorTable make_vectors() {
   return table;
 }
 
-[[gnu::section(".vectors"), gnu::used]] extern constexpr VectorTable vectors = make_vectors();
+[[gnu::section(".vectors"), gnu::used]] constexpr VectorTable vectors = make_vectors();
 
 }  // extern "C"
