@@ -124,18 +124,19 @@ Body = Callable[[Config, RunDir, Path], dict[str, Any]]
 Stage = Callable[[Config, RunDir, bool], StageCard]
 
 
-def stage(*, needs: tuple[str, ...], sections: tuple[str, ...]) -> Callable[[Body], Stage]:
+def stage(
+    name: str, *, needs: tuple[str, ...], sections: tuple[str, ...]
+) -> Callable[[Body], Stage]:
     """Turn ``body(config, run_dir, work_dir) -> results`` into a resumable stage.
 
     Args:
+        name: of the stage and its folder.
         needs: earlier stages whose folders the body reads.
         sections: config sections it reads; together with the seed, the inputs and the tool
             versions they make the key that decides whether a finished stage is still valid.
     """
 
     def decorate(body: Body) -> Stage:
-        name = body.__module__.rpartition(".")[2]
-
         @functools.wraps(body)
         def run(config: Config, run_dir: RunDir, force: bool = False) -> StageCard:
             settings = config.model_dump(mode="json", include=set(sections))

@@ -44,7 +44,7 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
     return config, RunDir(root), known.force
 
 
-class reported_errors:  # noqa: N801  (reads as a statement)
+class reported_errors:
     """Turn an expected error into one line and exit code 2 instead of a traceback."""
 
     def __enter__(self) -> None:

@@ -12,7 +12,7 @@ from pipeline.ethosu import vela
 from pipeline.progress import Reporter
 
 
-@stage(needs=("convert",), sections=("compress", "compile"))
+@stage("compile", needs=("convert",), sections=("compress", "compile"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Compile every model with Vela; exact sizes and estimated cycles in every memory mode."""
     jobs = [

@@ -22,7 +22,11 @@ RANGE_MARGIN = 1.1
 RESULT = "result.json"
 
 
-@stage(needs=("prepare", "train"), sections=("data", "mixing", "model", "train", "compress"))
+@stage(
+    "compress",
+    needs=("prepare", "train"),
+    sections=("data", "mixing", "model", "train", "compress"),
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Prune and train in integers, one fine-tune of the dense network for each variant."""
     return {

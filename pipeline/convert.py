@@ -17,7 +17,7 @@ from pipeline.progress import Reporter
 PROOF_FRAMES = 2_000
 
 
-@stage(needs=("prepare", "compress"), sections=("data", "mixing", "model", "compress"))
+@stage("convert", needs=("prepare", "compress"), sections=("data", "mixing", "model", "compress"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one-hop integer TFLite models, each with proof that it is what was trained."""
     from pipeline.lowering.proof import prove

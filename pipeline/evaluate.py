@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,9 @@ from pipeline.cli import stage_main
 from pipeline.compress import weights_path
 from pipeline.config import Config
 from pipeline.convert import model_path
-from pipeline.corpora.testset import Mixture
 from pipeline.dsp import RATE_HZ, FrontEnd, enhance, ideal_ratio_mask
-from pipeline.metrics.peers import compare, load_peers
+from pipeline.metrics.peer_models import Peer
+from pipeline.metrics.peers import Enhancer, Mixture, compare, load_peers
 from pipeline.metrics.quality import summary_as_json
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus
@@ -46,7 +46,7 @@ class System:
 
     label: str
     kind: Literal["input", "oracle", "peer", "float", "integer"]
-    enhance: Callable[[Mixture], Signal]
+    enhance: Enhancer
     busy_s: float = 0.0
 
     def __call__(self, mixture: Mixture) -> Signal:
@@ -58,6 +58,7 @@ class System:
 
 
 @stage(
+    "evaluate",
     needs=("prepare", "train", "compress", "convert"),
     sections=("data", "mixing", "model", "compress", "evaluate"),
 )
@@ -82,7 +83,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     }
 
 
-def streamed(runner: Runner, front_end: FrontEnd) -> Callable[[Mixture], Signal]:
+def streamed(runner: Runner, front_end: FrontEnd) -> Enhancer:
     """Enhancement through a one-hop integer model, its state fed back from hop to hop."""
     mask = runner.outputs[HopModel.of(runner).mask]
     return lambda mixture: enhance(
@@ -105,7 +106,7 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
     if config.evaluate.peers:
         loaded = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
         for name, peer in loaded.items():
-            systems[name] = System(name, "peer", lambda m, peer=peer: peer.enhance(m.noisy))
+            systems[name] = System(name, "peer", _through(peer))
     systems["dense_float"] = System("Dense, float32", "float", _in_float(dense))
     for variant in config.compress.variants:
         weights = Weights.load(weights_path(run_dir, variant.name))
@@ -119,7 +120,11 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
     return systems
 
 
-def _in_float(weights: Weights) -> Callable[[Mixture], Signal]:
+def _through(peer: Peer) -> Enhancer:
+    return lambda mixture: peer.enhance(mixture.noisy)
+
+
+def _in_float(weights: Weights) -> Enhancer:
     """Enhancement through the Keras network in floating point."""
     from pipeline.keras import tf
 

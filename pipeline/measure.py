@@ -8,7 +8,7 @@ from pipeline.cli import stage_main
 from pipeline.config import Config
 
 
-@stage(needs=("compile",), sections=("compress", "compile"))
+@stage("measure", needs=("compile",), sections=("compress", "compile"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Collect what one hop costs, one row for each source of truth."""
     compiled = run_dir.card("compile").results

@@ -23,7 +23,7 @@ FRONT_END_BATCHES = 8
 BATCH_SIZE = 32
 
 
-@stage(needs=(), sections=("data", "mixing", "model"))
+@stage("prepare", needs=(), sections=("data", "mixing", "model"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Decode, check and pack the corpus, render augmentation and measure the front end."""
     folder = work_dir / CORPUS

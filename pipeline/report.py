@@ -33,7 +33,7 @@ TABLES = "results.md"
 CLEAN, NOISY = "clean", "noisy"
 
 
-@stage(needs=NEEDS, sections=("compress", "compile", "evaluate"))
+@stage("report", needs=NEEDS, sections=("compress", "compile", "evaluate"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one self-contained HTML page, and the result tables in Markdown."""
     cards = {name: run_dir.card(name) for name in NEEDS}

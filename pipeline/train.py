@@ -14,7 +14,7 @@ from pipeline.progress import Reporter
 WEIGHTS = "dense.safetensors"
 
 
-@stage(needs=("prepare",), sections=("data", "mixing", "model", "train"))
+@stage("train", needs=("prepare",), sections=("data", "mixing", "model", "train"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Train the dense floating-point network."""
     from pipeline.keras import tf

@@ -1,1 +1,1 @@
-"""Pruning learned together with integer weights: criterion, schedule and the pruner that joins them."""
+"""Pruning learned together with integer weights: a criterion, a schedule, and what joins them."""

@@ -36,7 +36,9 @@ def prove(
     network = weights.build()
     tflite, tflm = TfliteRunner(model), TflmRunner(model)
     sequence = tf.function(network)
-    differences, keras_db, tflite_db = [], [], []
+    differences: list[Array] = []
+    keras_db: list[float] = []
+    tflite_db: list[float] = []
     values = mismatching = worst_lsb = compared = 0
     for mixture in mixtures:
         if compared >= frames:
@@ -45,11 +47,10 @@ def prove(
         compared += len(features)
         keras_mask = sequence(features[None]).numpy()[0]
         stored = stream(tflite, features)
-        tflite_mask = real_mask(tflite, stored)
+        tflite_mask = _real_mask(tflite, stored)
         differences.append(np.abs(keras_mask - tflite_mask))
-        for mask, scores in ((keras_mask, keras_db), (tflite_mask, tflite_db)):
-            enhanced = enhance(mixture.noisy, weights.front_end, lambda _, mask=mask: mask)
-            scores.append(si_sdr_db(mixture.clean, enhanced))
+        keras_db.append(_si_sdr_db(mixture, weights, keras_mask))
+        tflite_db.append(_si_sdr_db(mixture, weights, tflite_mask))
         step = np.abs(stored.astype(np.int32) - stream(tflm, features).astype(np.int32))
         values += step.size
         mismatching += int(np.count_nonzero(step))
@@ -73,7 +74,12 @@ def prove(
     }
 
 
-def real_mask(runner: Runner, stored: NDArray[np.integer]) -> Array:
+def _si_sdr_db(mixture: Mixture, weights: Weights, mask: Array) -> float:
+    enhanced = enhance(mixture.noisy, weights.front_end, lambda _: mask)
+    return si_sdr_db(mixture.clean, enhanced)
+
+
+def _real_mask(runner: Runner, stored: NDArray[np.integer]) -> Array:
     """Stored mask integers -> float32 mask."""
     return runner.outputs[HopModel.of(runner).mask].dequantize(stored)
 

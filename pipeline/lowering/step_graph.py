@@ -121,8 +121,8 @@ class _Builder:
         matrix = integer_matrix(self._weights, matrix_name)
         weights = self._graph.constant(f"{matrix_name}_weights", matrix.weights, matrix.scale)
         bias_scale = x.scale * weights.scale
-        bias_dtype = np.int32 if x.dtype == "int8" else np.int64
-        bias = half_away(matrix.bias.astype(np.float64) / bias_scale).astype(bias_dtype)
+        rounded = half_away(matrix.bias.astype(np.float64) / bias_scale)
+        bias: NDArray[np.integer] = rounded.astype(np.int32 if x.dtype == "int8" else np.int64)
         return self._graph.fully_connected(
             x,
             weights,

@@ -1,5 +1,6 @@
 """The TinyLSTMs mask network (Fedorov et al., 2020): LSTM, LSTM, Dense ReLU, Dense sigmoid."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,7 @@ class MaskNet(tf_keras.Model):
         widths = [bands, *lstm_units]
         self.lstms = [
             LSTM(f"lstm{k}", inputs, units, scheme, seed + 10 * k)
-            for k, (inputs, units) in enumerate(zip(widths, widths[1:], strict=False), start=1)
+            for k, (inputs, units) in enumerate(itertools.pairwise(widths), start=1)
         ]
 
         def glorot(offset: int) -> "tf_keras.initializers.Initializer":

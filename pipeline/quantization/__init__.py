@@ -2,4 +2,4 @@
 
 from pipeline.quantization.scheme import FLOAT, INT8, INT16, SCHEMES, Grid, Scheme
 
-__all__ = ["FLOAT", "INT16", "INT8", "SCHEMES", "Grid", "Scheme"]
+__all__ = ["FLOAT", "INT8", "INT16", "SCHEMES", "Grid", "Scheme"]

@@ -82,7 +82,7 @@ def prefetched(
                         continue
                 if stopped.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001  (handed to the consumer)
+        except BaseException as error:
             ready.put(error)
 
     thread = threading.Thread(target=produce, name="mixing", daemon=True)

@@ -1,0 +1,61 @@
+"""The deployed graph computes what training computed, bit for bit."""
+
+import numpy as np
+import pytest
+
+from pipeline.config import Model
+from pipeline.dsp import FrontEnd
+from pipeline.ethosu import vela
+from pipeline.lowering.step_graph import build_step_graph, integer_matrix
+from pipeline.models import MaskNet
+from pipeline.models.weights import Weights
+from pipeline.quantization import FLOAT, INT8, Scheme
+from pipeline.targets import stream
+from pipeline.targets.tflite import TfliteRunner
+
+SIZES = Model(bands=32, lstm_units=(24, 16), dense_units=20)
+
+
+def trained(scheme: Scheme, seed: int, sparsity: float = 0.0) -> Weights:
+    """Weights that look trained: larger than at initialization, and with a random mask."""
+    random = np.random.default_rng(seed)
+    network = MaskNet(32, (24, 16), 20, scheme, relu_maximum=6.0, seed=seed)
+    for matrix in network.matrices:
+        matrix.kernel.assign(matrix.kernel * random.uniform(0.5, 3.0))
+        matrix.bias.assign(random.normal(scale=0.5, size=matrix.bias.shape))
+        matrix.mask.assign((random.random(matrix.shape) >= sparsity).astype(np.float32))
+    front_end = FrontEnd(np.zeros(32, np.float32), np.ones(32, np.float32))
+    return Weights(SIZES, front_end, network.get_arrays(), scheme, 6.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sparsity", [0.0, 0.8])
+def test_tflite_equals_training_in_every_bit_of_a_long_stream(seed: int, sparsity: float) -> None:
+    weights = trained(INT8, seed, sparsity)
+    features = np.random.default_rng(seed).normal(scale=0.4, size=(500, 32)).clip(-1, 1)
+    runner = TfliteRunner(build_step_graph(weights, "net"))
+    deployed = stream(runner, features.astype(np.float32))
+    network = weights.build()
+    expected = network(features[None].astype(np.float32)).numpy()[0]
+    np.testing.assert_array_equal(runner.outputs["mask"].dequantize(deployed), expected)
+    assert len(np.unique(deployed)) > 20
+
+
+def test_pruned_weights_are_stored_as_zeros() -> None:
+    weights = trained(INT8, 0, 0.8)
+    stored = integer_matrix(weights, "lstm1_gates").weights.T
+    assert not stored[weights.arrays["lstm1_gates/mask"] == 0].any()
+
+
+def test_the_whole_step_runs_on_the_npu(tmp_path: object) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    (folder / "net.tflite").write_bytes(build_step_graph(trained(INT8, 1), "net"))
+    compiled = vela.compile(folder / "net.tflite", folder)
+    assert compiled.cpu_operators == ()
+
+
+def test_float_weights_are_refused_with_the_way_out() -> None:
+    with pytest.raises(ValueError, match="scheme 'float'; run the compress stage first"):
+        build_step_graph(trained(FLOAT, 0), "net")
