@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from pipeline.artefacts import RunDir
-from pipeline.config import Config, Model
+from pipeline.config import Config, Model, Train
 from pipeline.corpora.store import StoreWriter
 from pipeline.corpora.testset import MixtureList, MixtureRecipe, Piece, write_list
 from pipeline.dsp import RATE_HZ, FrontEnd
@@ -21,6 +21,7 @@ SNRS_DB = (-6, -3, 0, 3, 6, 9)
 MODES = ("Shared_Sram", "Sram_Only")
 SPARSITY = {"dense": 0.0, "weight80": 0.8, "weight95": 0.95}
 CLIPS = ("test-000", "test-001", "test-002")
+CONFIG = Config(seed=7, train=Train(warmup_steps=0))
 MODEL = Model(bands=16, lstm_units=(24, 24), dense_units=16)
 SPEECH_CLIP, NOISE_CLIP = "speech/one.flac", "noise/<rain> & wind.flac"
 
@@ -54,8 +55,8 @@ def write_card(run_dir: RunDir, stage: str, results: dict[str, Any]) -> None:
     card = {
         "stage": stage,
         "key": f"{len(stage):064x}",
-        "seed": 7,
-        "config": Config().model_dump(mode="json", include={"data", "model", stage}),
+        "seed": CONFIG.seed,
+        "config": CONFIG.model_dump(mode="json", include={"data", "model", stage}),
         "inputs": {},
         "outputs": {},
         "versions": {"python": "3.11.0", "tensorflow": "2.21.0"},
