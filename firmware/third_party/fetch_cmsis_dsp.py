@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _REQUIREMENTS = Path(__file__).with_name("cmsis_dsp_requirements.txt")
-_FOLDERS = ("Include", "PrivateInclude", "Source")
+_WANTED = ("Include", "LICENSE", "PrivateInclude", "Source")
 
 
 def fetch(directory: Path) -> None:
@@ -31,14 +31,29 @@ def fetch(directory: Path) -> None:
             check=True,
         )
         (archive,) = scratch.glob("*.tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(scratch / "unpacked", filter="data")
-        (root,) = (scratch / "unpacked").iterdir()
-        (scratch / "sources").mkdir()
-        for folder in _FOLDERS:
-            (root / folder).rename(scratch / "sources" / folder)
-        shutil.copy(root / "LICENSE", scratch / "sources")
+        unpack(archive, scratch / "sources")
         (scratch / "sources").rename(directory)
+
+
+def unpack(archive: Path, directory: Path) -> None:
+    """Copy the regular files of the wanted folders and the licence, without the top folder.
+
+    Raises:
+        ValueError: a name that leads out of the directory.
+    """
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            parts = PurePosixPath(member.name).parts[1:]
+            if not member.isfile() or not parts or parts[0] not in _WANTED:
+                continue
+            if ".." in parts:
+                raise ValueError(f"{archive}: {member.name} leads out of the archive")
+            target = directory.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content is not None
+            with content, target.open("wb") as file:
+                shutil.copyfileobj(content, file)
 
 
 if __name__ == "__main__":
