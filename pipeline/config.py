@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
+RESERVED_NAMES = ("clean", "dense", "noisy", "oracle")
+
+
 class ConfigError(ValueError):
     """A setting is unknown, of the wrong type or out of range."""
 
@@ -104,9 +107,9 @@ class Compress(_Section):
     """Pruning and int8 training, learned together."""
 
     variants: tuple[Variant, ...] = (
-        Variant(name="dense"),
-        Variant(name="weight80", sparsity=0.80),
-        Variant(name="weight95", sparsity=0.95),
+        Variant(name="dense-int8"),
+        Variant(name="weight80-int8", sparsity=0.80),
+        Variant(name="weight95-int8", sparsity=0.95),
     )
     """Models to make from the dense one."""
     scheme: Literal["int8", "int16"] = "int8"
@@ -121,6 +124,15 @@ class Compress(_Section):
     """Share of the steps after which the final sparsity is reached."""
     prune_every: Positive = 20
     """Steps between mask updates."""
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "Compress":
+        names = [variant.name for variant in self.variants]
+        taken = {*RESERVED_NAMES, *(name for name in names if names.count(name) > 1)}
+        for name in names:
+            if name in taken:
+                raise ValueError(f"variant name {name!r} is already taken; choose another")
+        return self
 
 
 class Compile(_Section):
@@ -139,7 +151,7 @@ class Compile(_Section):
 class Evaluate(_Section):
     """Quality of every stage's model on the fixed test mixtures."""
 
-    runner: Literal["tflite", "tflm"] = "tflite"
+    runner: Literal["tflite", "tflm", "emulator"] = "tflite"
     """What executes the integer model."""
     peers: tuple[Literal["RNNoise", "GTCRN", "DTLN"], ...] = ()
     """Other enhancers to score on the same files (needs the `peers` extra)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
+from pipeline.compile import compiled_path
 from pipeline.compress import weights_path
 from pipeline.config import Config
 from pipeline.convert import model_path
@@ -59,8 +60,8 @@ class System:
 
 @stage(
     "evaluate",
-    needs=("prepare", "train", "compress", "convert"),
-    sections=("data", "mixing", "model", "compress", "evaluate"),
+    needs=("prepare", "train", "compress", "convert", "compile"),
+    sections=("data", "mixing", "model", "compress", "compile", "evaluate"),
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Score every stage's model on the fixed test mixtures, the integer ones hop by hop."""
@@ -113,7 +114,11 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
         systems[f"{variant.name}_float"] = System(
             f"{variant.name}, its float weights", "float", _in_float(weights)
         )
-        runner = load_runner(config.evaluate.runner, model_path(run_dir, variant.name))
+        runner = load_runner(
+            config.evaluate.runner,
+            model_path(run_dir, variant.name),
+            compiled_path(run_dir, variant.name, config.compile.memory_modes[0]),
+        )
         systems[variant.name] = System(
             f"{variant.name}, {weights.scheme.name}", "integer", streamed(runner, weights.front_end)
         )

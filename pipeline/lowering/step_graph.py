@@ -16,6 +16,7 @@ from pipeline.lowering.flatbuffer import Graph, Tensor
 from pipeline.models.weights import Weights
 from pipeline.quantization.scheme import (
     MIN_WEIGHT,
+    STORED_STEPS,
     WEIGHT_LIMIT,
     Grid,
     Scheme,
@@ -29,8 +30,8 @@ class IntegerMatrix:
     """A matrix as the target stores it.
 
     Attributes:
-        weights: int8 ``[outputs, inputs]`` in -127..127.
-        scale: real value of one step.
+        weights: int8 ``[outputs, inputs]``, even, in -126..126.
+        scale: real value of one stored step.
         bias: float32 ``[outputs]``, quantized where the input scale is known.
     """
 
@@ -43,9 +44,9 @@ def integer_matrix(weights: Weights, name: str) -> IntegerMatrix:
     """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training."""
     masked = weights.arrays[f"{name}/kernel"] * weights.arrays[f"{name}/mask"]
     largest = np.maximum(np.abs(masked).max(), np.float32(MIN_WEIGHT))
-    scale = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
-    integers = half_away(masked / np.float32(scale)).astype(np.int8)
-    return IntegerMatrix(integers.T.copy(), scale, weights.arrays[f"{name}/bias"])
+    step = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
+    integers = STORED_STEPS * half_away(masked / np.float32(step)).astype(np.int8)
+    return IntegerMatrix(integers.T.copy(), step / STORED_STEPS, weights.arrays[f"{name}/bias"])
 
 
 def build_step_graph(weights: Weights, name: str) -> bytes:
@@ -121,7 +122,8 @@ class _Builder:
         matrix = integer_matrix(self._weights, matrix_name)
         weights = self._graph.constant(f"{matrix_name}_weights", matrix.weights, matrix.scale)
         bias_scale = x.scale * weights.scale
-        rounded = half_away(matrix.bias.astype(np.float64) / bias_scale)
+        step = STORED_STEPS * bias_scale
+        rounded = STORED_STEPS * half_away(matrix.bias.astype(np.float64) / step)
         bias: NDArray[np.integer] = rounded.astype(np.int32 if x.dtype == "int8" else np.int64)
         return self._graph.fully_connected(
             x,

@@ -23,8 +23,12 @@ import numpy as np
 
 DType = Literal["int8", "int16"]
 CELL_LIMIT = 8.0
-# Weights lie on symmetric int8 grids; a matrix of zeros still gets a finite step.
-WEIGHT_LIMIT = 127
+# Stored weights and biases are even: a training step is two storage steps. TensorFlow Lite rounds a
+# fully connected sum once, TensorFlow Lite Micro and the NPU round it twice (first to half a unit
+# of a power-of-two multiplier); on even sums the first of the two is exact, so all three agree.
+STORED_STEPS = 2
+# Largest weight in training steps; a matrix of zeros still gets a finite step.
+WEIGHT_LIMIT = 63
 MIN_WEIGHT = 1e-6
 
 

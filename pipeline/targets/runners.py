@@ -4,12 +4,21 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.targets import Runner
+from pipeline.targets.emulator import EmulatorRunner
 from pipeline.targets.tflite import TfliteRunner
 from pipeline.targets.tflm import TflmRunner
 
-RunnerName = Literal["tflite", "tflm"]
+RunnerName = Literal["tflite", "tflm", "emulator"]
 
 
-def load_runner(name: RunnerName, model: Path) -> Runner:
-    """Open a one-hop TFLite model in the TFLite interpreter or in TFLite Micro."""
+def load_runner(name: RunnerName, model: Path, compiled: Path) -> Runner:
+    """Open a one-hop model in the TFLite interpreter, in TFLite Micro or on the emulated NPU.
+
+    Args:
+        name: which runner.
+        model: the ``.tflite`` file.
+        compiled: the same model compiled by Vela.
+    """
+    if name == "emulator":
+        return EmulatorRunner(compiled)
     return TfliteRunner(model) if name == "tflite" else TflmRunner(model)

@@ -29,6 +29,7 @@ def test_shipped_configs_load(path: Path) -> None:
         ("[train]\nsteps = 0", r"my\.toml: train\.steps = 0: .*greater than 0"),
         ("[train]\nsteps = 'many'", r"my\.toml: train\.steps = 'many': .*valid integer"),
         ("[data]\nsource = 'folders'", r"needs data\.clean_dir"),
+        ("[compress]\nvariants = [{name = 'dense'}]", r"variant name 'dense' is already taken"),
         ("[train\n", r"my\.toml: cannot be read as TOML"),
     ],
 )

@@ -48,14 +48,14 @@ def test_the_integer_model_is_proven(toy: RunDir) -> None:
         assert proof["keras_vs_tflite"]["frames"] >= 2000
         assert proof["keras_vs_tflite"]["mask_worst_abs"] == 0.0
         assert proof["tflite_vs_tflm"]["values"] == proof["keras_vs_tflite"]["frames"] * 128
-    assert toy.card("convert").results["weight80"]["zero_weights"] >= 0.8
+    assert toy.card("convert").results["weight80-int8"]["zero_weights"] >= 0.8
 
 
 def test_every_system_is_scored_at_every_snr(toy: RunDir) -> None:
     systems = toy.card("evaluate").results["systems"]
     assert set(systems) == {
         *("noisy", "oracle", "dense_float"),
-        *("dense_float", "dense", "weight80", "weight80_float"),
+        *("dense-int8", "dense-int8_float", "weight80-int8", "weight80-int8_float"),
     }
     for system in systems.values():
         assert list(system["per_snr_db"]) == ["-6", "-3", "0", "3", "6", "9"]
@@ -66,16 +66,16 @@ def test_sparsity_shrinks_the_weight_stream(toy: RunDir) -> None:
     compiled = toy.card("compile").results
     for mode in ("Shared_Sram", "Sram_Only"):
         flash = {name: compiled[name][mode]["flash"] for name in compiled}
-        assert flash["weight80"]["weights"] < 0.6 * flash["dense"]["weights"]
-        assert flash["dense"]["total"] == sum(
-            size for part, size in flash["dense"].items() if part != "total"
+        assert flash["weight80-int8"]["weights"] < 0.6 * flash["dense-int8"]["weights"]
+        assert flash["dense-int8"]["total"] == sum(
+            size for part, size in flash["dense-int8"].items() if part != "total"
         )
 
 
 def test_the_report_is_one_self_contained_page(toy: RunDir) -> None:
     page = (toy.path("report") / "report.html").read_text()
     assert 'src="http' not in page
-    assert "weight80" in page
+    assert "weight80-int8" in page
 
 
 def test_a_finished_run_does_nothing(toy: RunDir, config: Config) -> None:
@@ -127,7 +127,7 @@ def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
     """Any TFLite user can open it: one hop, integers in and out, state by name."""
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(str(model_path(toy, "weight80")))
+    interpreter = tf.lite.Interpreter(str(model_path(toy, "weight80-int8")))
     interpreter.allocate_tensors()
     inputs = {d["name"]: d for d in interpreter.get_input_details()}
     outputs = {d["name"]: d for d in interpreter.get_output_details()}
