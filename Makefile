@@ -29,5 +29,7 @@ lock: ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url \
 		--allow-unsafe --extra dev --no-emit-find-links --output-file requirements.lock pyproject.toml
 
+-include firmware/targets.mk
+
 clean:
 	rm -rf $(VENV) runs build
