@@ -8,4 +8,5 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(_cpu_flags "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard")
 set(CMAKE_C_FLAGS_INIT "${_cpu_flags} -ffunction-sections -fdata-sections")
+set(CMAKE_ASM_FLAGS_INIT "${_cpu_flags}")
 set(CMAKE_CXX_FLAGS_INIT "${CMAKE_C_FLAGS_INIT} -fno-threadsafe-statics -fno-use-cxa-atexit")

@@ -48,14 +48,7 @@ class VirtualBoard:
         arguments = [
             *qemu_command(self.plugin, self.macs_per_cycle, self.firmware),
             *loader(PACKAGE_FILE, MODEL_ADDRESS),
-            "-semihosting-config",
-            ",".join(
-                [
-                    "enable=on",
-                    "target=native",
-                    *(f"arg={word}" for word in command.split()),
-                ]
-            ),
+            *semihosting(command),
         ]
         for path, name in ((self.firmware, "firmware"), (self.plugin, "plugin")):
             if not path.is_file():
@@ -85,6 +78,12 @@ def loader(file_name: str, address: int) -> list[str]:
         "-device",
         f"loader,file={_escape(file_name)},addr={address:#x},force-raw=on",
     ]
+
+
+def semihosting(command: str) -> list[str]:
+    """QEMU arguments that give the firmware its command line and access to files."""
+    words = [f"arg={word}" for word in command.split()]
+    return ["-semihosting-config", ",".join(["enable=on", "target=native", *words])]
 
 
 def _escape(value: Path | str) -> str:

@@ -31,8 +31,9 @@ from pipeline.targets.package import (
 )
 from pipeline.targets.protocol import FirmwareError, FirmwareLog
 from pipeline.targets.tflm import TflmRunner
-from pipeline.targets.virtual import VirtualBoard
+from pipeline.targets.virtual import SOCKET_FILE, VirtualBoard, qemu_command, semihosting
 
+SOURCES = Path(__file__).parents[2] / "firmware"
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
 FIRMWARE = BUILD / "board" / "platform" / "corstone300" / "enhancer.elf"
 PLUGIN = BUILD / "host" / "virtual" / "libnpu.so"
@@ -135,6 +136,33 @@ def test_golden_hops_match_and_runs_repeat_exactly(board: VirtualBoard, compiled
     assert first.summary is not None
     assert (first.summary.compared_bytes, first.summary.mismatched_bytes) == (24 * BANDS, 0)
     assert benchmark(board, packed, passes=2) == first
+
+
+def test_a_package_can_be_linked_into_the_image(compiled: Compiled, tmp_path: Path) -> None:
+    embedded = tmp_path / "model.package"
+    embedded.write_bytes(package(compiled, golden=compiled.golden(2)).content)
+    configure = [
+        *("cmake", "-S", SOURCES, "-B", tmp_path / "build", "-G", "Ninja"),
+        f"--toolchain={SOURCES / 'cmake' / 'cortex-m55-gcc.cmake'}",
+        f"-DCMSIS_DSP_DIR={BUILD / 'cmsis_dsp'}",
+        f"-DEMBEDDED_PACKAGE={embedded}",
+    ]
+    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True, capture_output=True)
+    image = tmp_path / "build" / FIRMWARE.relative_to(BUILD / "board")
+    with NpuServer(tmp_path / SOCKET_FILE, EmulatedNpu()):
+        done = subprocess.run(
+            [*qemu_command(PLUGIN, 128, image), *semihosting("benchmark")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0
+    log = FirmwareLog.parse(done.stdout)
+    assert log.summary is not None
+    assert (log.summary.hops, log.summary.mismatched_bytes) == (2, 0)
 
 
 def error_of(log: FirmwareLog) -> str:
