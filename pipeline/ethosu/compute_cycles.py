@@ -126,10 +126,8 @@ def _block_mac_cycles(
             delay = _pipeline_delay(op, accelerator, plane, depth, steps)
             mac += (step_mac * steps * depth + delay) * repeats
             decode += step_decode * steps * depth * repeats
-    if (
-        isinstance(op, Convolution)
-        and op.depthwise
-        or (isinstance(op, Pooling) and op.mode is not PoolMode.REDUCE_SUM)
+    if (isinstance(op, Convolution) and op.depthwise) or (
+        isinstance(op, Pooling) and op.mode is not PoolMode.REDUCE_SUM
     ):
         return mac, decode
     ifm_blocks = _ceil(op.ifm.shape[2], ifm_block)

@@ -1,4 +1,4 @@
-"""Errors raised by the Ethos-U55 tools; every one names what was wrong, where, and what was expected."""
+"""Errors of the Ethos-U55 tools; each names what was wrong, where, and what was expected."""
 
 from __future__ import annotations
 

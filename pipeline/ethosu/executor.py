@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 
 from .accelerator import Accelerator
 from .convolution import ConvolutionStep
+from .cost import operation_macs
 from .elementwise import ElementwiseStep
+from .errors import StreamError
 from .memory import RegionMemory
 from .operations import Convolution, Dma, Elementwise, Operation, Pooling
 from .pooling import PoolingStep
+
+_MAX_MACS = 1 << 34  # far beyond any layer of a network this NPU runs
 
 
 class DmaStep:
@@ -43,6 +47,12 @@ class Executor:
 
 
 def _make_step(op: Operation, memory: RegionMemory, accelerator: Accelerator) -> Callable[[], None]:
+    if operation_macs(op) > _MAX_MACS:
+        raise StreamError(
+            f"{operation_macs(op)} multiply-accumulates, expected at most {_MAX_MACS}",
+            op.command_index,
+            op.command,
+        )
     if isinstance(op, Convolution):
         return ConvolutionStep(op, memory, accelerator)
     if isinstance(op, Pooling):

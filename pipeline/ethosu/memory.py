@@ -7,6 +7,7 @@ channels, `stride_c` bytes apart, whose positions are 16 elements apart whatever
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AddressError
+from .errors import AddressError, StreamError
 from .operations import ByteRange, FeatureMap, Layout, Operation
 
 BRICK_CHANNELS = 16
+_MAX_REUSE = 4  # tiles may repeat border rows and columns
 Bytes = NDArray[np.uint8]
 
 
@@ -38,11 +40,10 @@ class FeatureMapPart:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """First byte touched and one past the start of the last element."""
+        """Lowest and highest start address of an element."""
         reach = [(n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)]
-        return self.offset + sum(min(r, 0) for r in reach), self.offset + sum(
-            max(r, 0) for r in reach
-        )
+        below, above = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
+        return self.offset + below, self.offset + above
 
 
 def feature_map_parts(fm: FeatureMap) -> list[FeatureMapPart]:
@@ -87,10 +88,8 @@ class FeatureMapView:
     def __init__(self, fm: FeatureMap, buffer: Bytes) -> None:
         self.shape = fm.shape
         self.dtype = np.dtype(fm.dtype)
-        self._parts = [
-            (part, np.ndarray(part.shape, self.dtype, buffer.data, part.offset, part.strides))
-            for part in feature_map_parts(fm)
-        ]
+        parts = feature_map_parts(fm)
+        self._parts = [(part, _strided(buffer, self.dtype, part)) for part in parts]
 
     def read(self) -> NDArray[Any]:
         """Current contents, shape (height, width, depth); may alias memory, so do not modify."""
@@ -103,10 +102,14 @@ class FeatureMapView:
         return values
 
     def write(self, values: NDArray[Any]) -> None:
-        """Stores values of shape (height, width, depth), already within the element type's range."""
+        """Stores values of shape (height, width, depth), already in the element type's range."""
         for part, view in self._parts:
             source = values[part.rows, part.columns, part.channels]
             view[...] = source.reshape(view.shape)
+
+
+def _strided(buffer: Bytes, dtype: np.dtype[Any], part: FeatureMapPart) -> NDArray[Any]:
+    return np.ndarray(part.shape, dtype, buffer.data, part.offset, part.strides)
 
 
 class RegionMemory:
@@ -148,6 +151,12 @@ class RegionMemory:
             AddressError: some element of it lies outside its region.
         """
         buffer = self.buffer(fm.region, operation)
+        if math.prod(fm.shape) > _MAX_REUSE * max(len(buffer), 1):
+            raise StreamError(
+                f"feature map {fm.shape} has far more elements than region {fm.region} has bytes",
+                operation.command_index,
+                operation.command,
+            )
         for part in feature_map_parts(fm):
             start, last = part.extent
             _check(f"region {fm.region}", start, last + fm.element_bytes, buffer, operation)

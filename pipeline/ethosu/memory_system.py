@@ -1,4 +1,4 @@
-"""Bandwidth and latency of the memories behind the NPU's two AXI ports, read from Vela's own file."""
+"""Bandwidth and latency of the memories behind the NPU's two AXI ports, from Vela's own file."""
 
 from __future__ import annotations
 

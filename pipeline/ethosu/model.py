@@ -8,6 +8,7 @@ scratch area is said by the OfflineMemoryAllocation metadata that TFLite Micro's
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ethosu.vela.tflite import Model as model_schema
 from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.TensorType import TensorType
 
+from .accelerator import ACCELERATORS
 from .errors import CpuOperatorError, ModelError
 from .stream import parse_driver_payload
 
@@ -34,7 +36,10 @@ _DTYPES = {
 }
 _CUSTOM_OPERATOR = 32
 _BUILTIN_NAMES = {value: name for name, value in vars(BuiltinOperator).items() if name.isupper()}
-_MALFORMED = (struct.error, IndexError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+_MALFORMED = (
+    struct.error, AttributeError, IndexError, ValueError, TypeError, KeyError, OverflowError,
+    MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class TensorSpec:
 
     @property
     def size_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,11 @@ def load_vela_model(source: str | Path | bytes) -> VelaModel:
         model = _load_raw(data) if data[:2] == b"PK" else _load_tflite(data)
     except _MALFORMED as error:
         raise ModelError(f"damaged model file: {error!r}") from error
+    if model.accelerator not in ACCELERATORS:
+        raise ModelError(f"compiled for {model.accelerator}, expected {', '.join(ACCELERATORS)}")
     for spec in model.inputs + model.outputs:
+        if min(spec.shape, default=1) < 1:
+            raise ModelError(f"tensor {spec.name} has shape {list(spec.shape)}")
         sizes = (len(model.read_only), model.scratch_bytes, model.scratch_fast_bytes)
         if not 0 <= spec.region < len(sizes) or not (
             0 <= spec.offset <= sizes[spec.region] - spec.size_bytes
@@ -179,7 +188,7 @@ def _buffer(model: Any, tensor: Any) -> bytes:
 
 
 def _scratch_bytes(tensor: Any) -> int:
-    size = int(np.prod(tensor.ShapeAsNumpy(), dtype=np.int64))
+    size = math.prod(int(n) for n in np.atleast_1d(tensor.ShapeAsNumpy()))
     if not 0 <= size <= _MAX_SCRATCH_BYTES:
         raise ModelError(f"scratch area of {size} bytes, expected at most {_MAX_SCRATCH_BYTES}")
     return size

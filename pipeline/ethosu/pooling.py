@@ -8,7 +8,7 @@ from .accelerator import Accelerator
 from .arithmetic import Integers, make_rescale
 from .errors import StreamError
 from .memory import RegionMemory
-from .operations import Kernel, Pooling, PoolMode, Upscale
+from .operations import Kernel, Pooling, PoolMode
 from .output_stage import OutputStage
 from .windows import WindowReader, zero_point_magnitude
 
@@ -44,9 +44,11 @@ class PoolingStep:
                 op.command_index,
                 op.command,
             )
-        factor = 1 if op.upscale is Upscale.NONE else 2
-        ones = np.ones((op.ifm.shape[0] * factor, op.ifm.shape[1] * factor, 1), np.int64)
-        return self._reader.windows(ones).sum(axis=(3, 4))
+        ones = np.ones((self._reader.height, self._reader.width, 1), np.int64)
+        counts: Integers = self._reader.windows(ones).sum(axis=(3, 4))
+        if not counts.all():
+            raise StreamError("a window lies in padding only", op.command_index, op.command)
+        return counts
 
     def __call__(self) -> None:
         values = self._reader.read()

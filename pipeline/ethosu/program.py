@@ -149,7 +149,7 @@ def _kernel(regs: Registers) -> Kernel:
     height_m1, width_m1 = regs.param("KERNEL_HEIGHT_M1"), regs.param("KERNEL_WIDTH_M1")
     if height_m1 % dilation_y or width_m1 % dilation_x:
         raise regs.error("dilated kernel size does not match its dilation")
-    return Kernel(
+    kernel = Kernel(
         height=height_m1 // dilation_y + 1,
         width=width_m1 // dilation_x + 1,
         stride_y=(stride >> 1 & 1 | (stride >> 9 & 1) << 1) + 1,
@@ -161,6 +161,12 @@ def _kernel(regs: Registers) -> Kernel:
         pad_bottom=regs.param("IFM_PAD_BOTTOM"),
         pad_right=regs.param("IFM_PAD_RIGHT"),
     )
+    if (
+        max(kernel.pad_top, kernel.pad_bottom) >= kernel.dilated_height
+        or max(kernel.pad_left, kernel.pad_right) >= kernel.dilated_width
+    ):
+        raise regs.error("padding is as wide as the kernel")
+    return kernel
 
 
 def _output(regs: Registers, ofm_dtype: str) -> Output:

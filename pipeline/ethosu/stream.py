@@ -37,7 +37,8 @@ class Command:
 
     def __str__(self) -> str:
         payload = "" if self.payload is None else f" payload={self.payload:#010x}"
-        return f"{self.index:5d} {self.offset_bytes:#08x} {self.name:28s} param={self.param:#06x}{payload}"
+        place = f"{self.index:5d} {self.offset_bytes:#08x}"
+        return f"{place} {self.name:28s} param={self.param:#06x}{payload}"
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ def _ifm_transfer(op: BlockOperation) -> Transfer:
         fm.shape[1], factor,
     )  # fmt: skip
     whole_depth = (
-        isinstance(op, Convolution) and not op.depthwise
-        or isinstance(op, Pooling) and op.mode is PoolMode.REDUCE_SUM
+        (isinstance(op, Convolution) and not op.depthwise)
+        or (isinstance(op, Pooling) and op.mode is PoolMode.REDUCE_SUM)
     )  # fmt: skip
     fetches = (_ceil(op.ofm.shape[2], op.block[2]) if whole_depth else 1) * _subkernels(kernel)
     positions = rows * columns * fetches

@@ -88,7 +88,7 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
         truncated_unary = _bits(data, pos + 18, 1)
         new_palette = _bits(data, pos + 19, 1)
         pos += 20
-        if runs and z_div > 3 or w_div == 6:
+        if (runs and z_div > 3) or w_div == 6:
             return _BAD_HEADER, out, found
         if not new_palette and (first or runs != had_runs):
             return _BAD_HEADER, out, found

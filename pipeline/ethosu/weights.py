@@ -1,8 +1,8 @@
 """Decodes weight streams and per-channel scale records.
 
-What `weight_codec.decode_stream` returns follows the order in which the MAC array consumes weights (Vela
-`weight_compressor.py`, `mlw_codec` reorder): OFM blocks, IFM blocks, sub-kernels of at most 8 x 8
-dilated taps, then micro-blocks, padded with zeros to whole micro-blocks. Here that order is
+What `weight_codec.decode_stream` returns follows the order in which the MAC array consumes weights
+(Vela `weight_compressor.py`, `mlw_codec` reorder): OFM blocks, IFM blocks, sub-kernels of at most
+8 x 8 dilated taps, then micro-blocks, padded with zeros to whole micro-blocks. Here that order is
 built as an index array, so that one scatter puts the weights back into (O, H, W, I).
 """
 
@@ -18,6 +18,7 @@ from .weight_codec import WeightStreamError, decode_stream
 
 SCALE_RECORD_BYTES = 10
 _SUBKERNEL_TAPS = 8
+_MAX_WEIGHTS_PER_BYTE = 1024  # a stream of zeros alone holds 64
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,14 @@ def decode_weights(stream: NDArray[np.uint8], geometry: WeightGeometry) -> NDArr
     Raises:
         WeightStreamError: more or fewer weights than the operation consumes, or non-zero padding.
     """
+    g = geometry
+    count = g.ofm_depth * g.kernel_height * g.kernel_width * (1 if g.depthwise else g.ifm_depth)
+    if count > _MAX_WEIGHTS_PER_BYTE * len(stream):
+        raise WeightStreamError(f"{len(stream)} bytes cannot hold {count} weights")
     order = stream_order(geometry)
     decoded = decode_stream(stream, len(order))
     if decoded[order < 0].any():
         raise WeightStreamError("weight stream has non-zero weights outside the kernel")
-    g = geometry
     shape = (g.ofm_depth, g.kernel_height, g.kernel_width, 1 if g.depthwise else g.ifm_depth)
     weights = np.zeros(np.prod(shape), np.int16)
     weights[order[order >= 0]] = decoded[order >= 0]

@@ -30,7 +30,10 @@ def upscaled(values: NDArray[Any], mode: Upscale, height: int, width: int) -> ND
 
 
 class WindowReader:
-    """Reads the IFM less its zero point and cuts it into kernel windows."""
+    """Reads the IFM less its zero point and cuts it into kernel windows.
+
+    `height` and `width` are what the windows need of the input, upscaled and without padding.
+    """
 
     def __init__(self, op: Convolution | Pooling, memory: RegionMemory, dtype: type) -> None:
         kernel = op.kernel
@@ -39,8 +42,10 @@ class WindowReader:
         self._ifm = memory.feature_map(op.ifm, op)
         self._zero_point = op.ifm.zero_point
         self._upscale = op.upscale
-        self._height = (op.ofm.shape[0] - 1) * kernel.stride_y + kernel.dilated_height
-        self._width = (op.ofm.shape[1] - 1) * kernel.stride_x + kernel.dilated_width
+        padded_height = (op.ofm.shape[0] - 1) * kernel.stride_y + kernel.dilated_height
+        padded_width = (op.ofm.shape[1] - 1) * kernel.stride_x + kernel.dilated_width
+        self.height = padded_height - kernel.pad_top - kernel.pad_bottom
+        self.width = padded_width - kernel.pad_left - kernel.pad_right
         self._pad = (
             (kernel.pad_top, kernel.pad_bottom),
             (kernel.pad_left, kernel.pad_right),
@@ -52,10 +57,7 @@ class WindowReader:
         values: NDArray[Any] = self._ifm.read().astype(self.dtype)
         if self._zero_point:
             values -= self._zero_point
-        kernel = self.kernel
-        height = self._height - kernel.pad_top - kernel.pad_bottom
-        width = self._width - kernel.pad_left - kernel.pad_right
-        return upscaled(values, self._upscale, height, width)
+        return upscaled(values, self._upscale, self.height, self.width)
 
     def windows(self, values: NDArray[Any], fill: int = 0) -> NDArray[Any]:
         """Shape (out rows, out columns, depth, kernel rows, kernel columns); padding is `fill`."""

@@ -1,4 +1,4 @@
-"""Families of random small graphs covering the operators and attributes Vela compiles for Ethos-U55.
+"""Families of random small graphs covering what Vela compiles for the Ethos-U55.
 
 `generate(family, seed)` is deterministic: the same family and seed give the same model bytes.
 Shapes, strides, padding, zero points, scales and fused activations are drawn at random, scales so

@@ -1,4 +1,4 @@
-"""Builds small int8/int16 TFLite graphs straight as flatbuffers, with chosen scales and zero points.
+"""Builds small int8/int16 TFLite graphs as flatbuffers, with chosen scales and zero points.
 
 Going through Keras and a converter would take a second per graph and never yield odd zero points
 or scales; here a graph takes microseconds and every quantization parameter is ours to choose.
@@ -39,7 +39,7 @@ class GraphBuilder:
         data: np.ndarray | None = None,
         channel_axis: int = 0,
     ) -> int:
-        """Adds a tensor; `scale` may be an array for per-channel quantization along `channel_axis`."""
+        """Adds a tensor; `scale` may be an array, one per channel along `channel_axis`."""
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = _TENSOR_TYPE[dtype]
@@ -58,6 +58,10 @@ class GraphBuilder:
             self._buffers.append(buffer)
         self._tensors.append(tensor)
         return len(self._tensors) - 1
+
+    def scale_of(self, tensor: int) -> float:
+        """Per-tensor scale, rounded to float32 as the file stores it."""
+        return float(self._tensors[tensor].quantization.scale[0])
 
     def operator(
         self,
