@@ -7,7 +7,6 @@ it and find them again, as long as its settings and inputs are the same.
 """
 
 import dataclasses
-import functools
 import hashlib
 import importlib.metadata
 import json
@@ -121,57 +120,76 @@ class RunDir:
 
 
 Body = Callable[[Config, RunDir, Path], dict[str, Any]]
-Stage = Callable[[Config, RunDir, bool], StageCard]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline that runs at most once for the same settings and inputs.
+
+    Attributes:
+        name: of the stage and its folder.
+        needs: earlier stages whose folders it reads.
+        sections: config sections it reads; together with the seed, the inputs and the tool
+            versions they make the key that decides whether a finished stage is still valid.
+        body: ``(config, run_dir, work_dir) -> results``; writes its files to ``work_dir``.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]
+    body: Body
+
+    def __call__(self, config: Config, run_dir: RunDir, force: bool = False) -> StageCard:
+        """Run the stage, or return its card if it is still valid."""
+        return self._complete(config, run_dir, force, self.body)
+
+    def adopt(self, config: Config, run_dir: RunDir, body: Body) -> StageCard:
+        """Fill the stage's folder with results that were made elsewhere."""
+        return self._complete(config, run_dir, True, body)
+
+    def _complete(self, config: Config, run_dir: RunDir, force: bool, body: Body) -> StageCard:
+        settings = config.model_dump(mode="json", include=set(self.sections))
+        inputs = {need: run_dir.card(need).key for need in self.needs}
+        versions = tool_versions()
+        key = hashlib.sha256(
+            json.dumps([self.name, config.seed, settings, inputs, versions]).encode()
+        ).hexdigest()
+        final, partial = run_dir.path(self.name), run_dir.partial(self.name)
+        if not force and _is_whole(run_dir, self.name, key):
+            return run_dir.card(self.name)
+
+        key_file = partial / "key"
+        if force or not key_file.exists() or key_file.read_text() != key:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            key_file.write_text(key)
+        started = time.monotonic()
+        results = body(config, run_dir, partial)
+        wall_s = round(time.monotonic() - started, 1)
+        key_file.unlink()
+        outputs = {
+            str(path.relative_to(partial)): sha256_file(path)
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        card = StageCard(
+            self.name, key, config.seed, settings, inputs, outputs, versions, wall_s, results
+        )
+        write_json(partial / CARD_NAME, dataclasses.asdict(card))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        return card
 
 
 def stage(
     name: str, *, needs: tuple[str, ...], sections: tuple[str, ...]
 ) -> Callable[[Body], Stage]:
-    """Turn ``body(config, run_dir, work_dir) -> results`` into a resumable stage.
-
-    Args:
-        name: of the stage and its folder.
-        needs: earlier stages whose folders the body reads.
-        sections: config sections it reads; together with the seed, the inputs and the tool
-            versions they make the key that decides whether a finished stage is still valid.
-    """
+    """Decorate a body as a `Stage`; its docstring becomes the command line's description."""
 
     def decorate(body: Body) -> Stage:
-        @functools.wraps(body)
-        def run(config: Config, run_dir: RunDir, force: bool = False) -> StageCard:
-            settings = config.model_dump(mode="json", include=set(sections))
-            inputs = {need: run_dir.card(need).key for need in needs}
-            versions = tool_versions()
-            key = hashlib.sha256(
-                json.dumps([name, config.seed, settings, inputs, versions]).encode()
-            ).hexdigest()
-            final, partial = run_dir.path(name), run_dir.partial(name)
-            if not force and _is_whole(run_dir, name, key):
-                return run_dir.card(name)
-
-            key_file = partial / "key"
-            if force or not key_file.exists() or key_file.read_text() != key:
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-                key_file.write_text(key)
-            started = time.monotonic()
-            results = body(config, run_dir, partial)
-            wall_s = round(time.monotonic() - started, 1)
-            key_file.unlink()
-            outputs = {
-                str(path.relative_to(partial)): sha256_file(path)
-                for path in sorted(partial.rglob("*"))
-                if path.is_file()
-            }
-            card = StageCard(
-                name, key, config.seed, settings, inputs, outputs, versions, wall_s, results
-            )
-            write_json(partial / CARD_NAME, dataclasses.asdict(card))
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(partial, final)
-            return card
-
-        return run
+        made = Stage(name, needs, sections, body)
+        object.__setattr__(made, "__doc__", body.__doc__)
+        return made
 
     return decorate
 

@@ -12,12 +12,12 @@ from pipeline.config import Config, ConfigError, load
 DEFAULT_CONFIG = Path("configs/demo.toml")
 
 
-def stage_main(stage: Stage, name: str) -> None:
+def stage_main(stage: Stage) -> None:
     """Run one stage from the command line and print where its card is."""
-    config, run_dir, force = parse(f"python -m pipeline.{name}", stage.__doc__ or "")
+    config, run_dir, force = parse(f"python -m pipeline.{stage.name}", stage.__doc__ or "")
     with reported_errors():
         card = stage(config, run_dir, force)
-    print(f"{name}: {run_dir.path(name)} ({card.wall_s} s)")
+    print(f"{stage.name}: {run_dir.path(stage.name)} ({card.wall_s} s)")
 
 
 def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:

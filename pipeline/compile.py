@@ -57,4 +57,4 @@ def compiled_path(run_dir: RunDir, name: str, mode: str) -> Path:
 
 
 if __name__ == "__main__":
-    stage_main(run, "compile")
+    stage_main(run)

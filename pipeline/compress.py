@@ -102,4 +102,4 @@ def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path)
 
 
 if __name__ == "__main__":
-    stage_main(run, "compress")
+    stage_main(run)

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-
 RESERVED_NAMES = ("clean", "dense", "noisy", "oracle")
 
 

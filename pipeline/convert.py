@@ -52,4 +52,4 @@ def _zero_share(weights: Weights) -> float:
 
 
 if __name__ == "__main__":
-    stage_main(run, "convert")
+    stage_main(run)

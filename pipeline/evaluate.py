@@ -152,4 +152,4 @@ def _write_audio(folder: Path, mixtures: Sequence[Mixture], systems: dict[str, S
 
 
 if __name__ == "__main__":
-    stage_main(run, "evaluate")
+    stage_main(run)

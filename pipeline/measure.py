@@ -42,4 +42,4 @@ def _emulated(config: Config, compiled: Path, mode: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    stage_main(run, "measure")
+    stage_main(run)

@@ -86,4 +86,4 @@ def _measure_front_end(config: Config, mixer: Mixer | PairedMixer) -> FrontEnd:
 
 
 if __name__ == "__main__":
-    stage_main(run, "prepare")
+    stage_main(run)

@@ -142,4 +142,4 @@ def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    stage_main(run, "report")
+    stage_main(run)

@@ -5,14 +5,17 @@ from pipeline import compress, convert, evaluate, measure, prepare, report, trai
 from pipeline.cli import parse, reported_errors
 
 STAGES = {
-    "prepare": prepare.run,
-    "train": train.run,
-    "compress": compress.run,
-    "convert": convert.run,
-    "compile": compile_stage.run,
-    "evaluate": evaluate.run,
-    "measure": measure.run,
-    "report": report.run,
+    stage.name: stage
+    for stage in (
+        prepare.run,
+        train.run,
+        compress.run,
+        convert.run,
+        compile_stage.run,
+        evaluate.run,
+        measure.run,
+        report.run,
+    )
 }
 
 

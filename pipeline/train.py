@@ -61,4 +61,4 @@ def _initial_weights(config: Config, run_dir: RunDir) -> Weights:
 
 
 if __name__ == "__main__":
-    stage_main(run, "train")
+    stage_main(run)

@@ -1,17 +1,22 @@
 """The deployed graph computes what training computed, bit for bit."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pipeline.config import Model
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
+from pipeline.lowering.read_back import read_step_graph
 from pipeline.lowering.step_graph import build_step_graph, integer_matrix
 from pipeline.models import MaskNet
 from pipeline.models.weights import Weights
-from pipeline.quantization import FLOAT, INT8, Scheme
+from pipeline.quantization import FLOAT, INT8, INT16, Scheme
 from pipeline.targets import stream
+from pipeline.targets.emulator import EmulatorRunner
 from pipeline.targets.tflite import TfliteRunner
+from pipeline.targets.tflm import TflmRunner
 
 SIZES = Model(bands=32, lstm_units=(24, 16), dense_units=20)
 
@@ -47,15 +52,40 @@ def test_pruned_weights_are_stored_as_zeros() -> None:
     assert not stored[weights.arrays["lstm1_gates/mask"] == 0].any()
 
 
-def test_the_whole_step_runs_on_the_npu(tmp_path: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
-    (folder / "net.tflite").write_bytes(build_step_graph(trained(INT8, 1), "net"))
-    compiled = vela.compile(folder / "net.tflite", folder)
+def test_the_whole_step_runs_on_the_npu(tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(build_step_graph(trained(INT8, 1), "net"))
+    compiled = vela.compile(tmp_path / "net.tflite", tmp_path)
     assert compiled.cpu_operators == ()
 
 
 def test_float_weights_are_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match="scheme 'float'; run the compress stage first"):
         build_step_graph(trained(FLOAT, 0), "net")
+
+
+@pytest.mark.parametrize("scheme", [INT8, INT16], ids=lambda s: s.name)
+@pytest.mark.parametrize("sparsity", [0.0, 0.9])
+def test_a_file_gives_back_the_weights_it_was_made_from(scheme: Scheme, sparsity: float) -> None:
+    weights = trained(scheme, 5, sparsity)
+    model = build_step_graph(weights, "net")
+    assert build_step_graph(read_step_graph(model, SIZES, weights.front_end), "net") == model
+
+
+def test_another_size_is_refused_by_name() -> None:
+    weights = trained(INT8, 5)
+    model = build_step_graph(weights, "net")
+    with pytest.raises(ValueError, match=r"'lstm1_gates/kernel' is \(56, 72\)"):
+        read_step_graph(model, Model(bands=32, lstm_units=(20, 16)), weights.front_end)
+    with pytest.raises(ValueError, match="not a readable TFLite model"):
+        read_step_graph(b"TFL3 nonsense", SIZES, weights.front_end)
+
+
+def test_tflite_micro_and_the_npu_agree_in_every_bit_too(tmp_path: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(build_step_graph(trained(INT8, 3, 0.5), "net"))
+    compiled = vela.compile(path, tmp_path)
+    features = np.random.default_rng(3).normal(scale=0.4, size=(300, 32)).clip(-1, 1)
+    runners = (TfliteRunner(path), TflmRunner(path), EmulatorRunner(compiled.path))
+    masks = [stream(runner, features.astype(np.float32)) for runner in runners]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[0], masks[2])

@@ -1,0 +1,51 @@
+"""A deployed graph -> the weights it was made from."""
+
+import numpy as np
+
+from pipeline.config import Model
+from pipeline.dsp import FrontEnd
+from pipeline.models.weights import Weights
+from pipeline.quantization import INT8, INT16
+
+RELU_STEPS = {np.dtype(np.int8): 255, np.dtype(np.int16): 32767}
+
+
+def read_step_graph(model: bytes, sizes: Model, front_end: FrontEnd) -> Weights:
+    """Recover trained weights from a file of `build_step_graph`, exact in every stored integer.
+
+    Args:
+        model: the TFLite file.
+        sizes: of the network it holds.
+        front_end: it was trained with.
+
+    Returns:
+        Weights whose kernels lie on their int8 grids and whose masks are the non-zero weights;
+        `build_step_graph` makes the same integers from them again.
+
+    Raises:
+        ValueError: the file is not such a graph, or of another size.
+    """
+    import tensorflow as tf
+
+    try:
+        interpreter = tf.lite.Interpreter(model_content=model)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"not a readable TFLite model: {error}") from error
+    details = {detail["name"]: detail for detail in interpreter.get_tensor_details()}
+    if "dense_relu" not in details or "features" not in details:
+        raise ValueError("the TFLite model was not written by this pipeline's convert stage")
+
+    arrays: dict[str, np.ndarray] = {}
+    for name in [n.removesuffix("_weights") for n in details if n.endswith("_weights")]:
+        for part, tensor in (("kernel", f"{name}_weights"), ("bias", f"{name}_bias")):
+            stored = interpreter.get_tensor(details[tensor]["index"])
+            scale = details[tensor]["quantization"][0]
+            arrays[f"{name}/{part}"] = (stored.T * np.float64(scale)).astype(np.float32)
+        arrays[f"{name}/mask"] = (arrays[f"{name}/kernel"] != 0).astype(np.float32)
+    relu = details["dense_relu"]
+    scheme = INT8 if details["features"]["dtype"] == np.int8 else INT16
+    maximum = relu["quantization"][0] * RELU_STEPS[np.dtype(relu["dtype"])]
+    weights = Weights(sizes, front_end, arrays, scheme, float(maximum))
+    weights.build()
+    return weights
