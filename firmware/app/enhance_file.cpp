@@ -36,7 +36,7 @@ Status enhance_file(Engine& engine, const ModelPackage& package, const char* noi
   std::uint32_t missing = reader.samples();
   // Output lags one hop: the first hop out is the zeros before the file, and one hop of zeros
   // pushes the last samples out.
-  for (bool first = true; first || missing > 0; first = false) {
+  for (bool first = true; missing > 0; first = false) {
     float hop[kHopSamples];
     HopCost cost;
     if (const Status status = reader.read(hop); !status.ok()) {

@@ -131,6 +131,23 @@ TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
   EXPECT_EQ(error_of(golden.build()), Error::kPackageMalformed);
 }
 
+TEST(Package, StateWithoutOutputIsMalformed) {
+  PackageParts parts;
+  Bytes& tensors = parts.sections[fake::kTensors];
+  tensors.resize(tensors.size() - kRecord);
+  EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
+}
+
+TEST(Package, SectionsMustEndInsideThePackage) {
+  constexpr std::size_t kFirstEntry = 16;
+  for (const std::size_t field : {kFirstEntry + 4, kFirstEntry + 8}) {
+    Bytes bytes = PackageParts().build();
+    fake::patch<std::uint32_t>(bytes, field, 1U << 20);
+    fake::seal(bytes);
+    EXPECT_EQ(error_of(bytes), Error::kPackageTruncated) << field;
+  }
+}
+
 TEST(Package, BandOutsideTheSpectrumIsMalformed) {
   PackageParts parts;
   Bytes& front_end = parts.sections[fake::kFrontEnd];
