@@ -48,6 +48,8 @@ firmware-test: firmware-check
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
+	$(BIN)/pip install --quiet --no-deps --require-hashes \
+		-r firmware/third_party/arm_runner_requirements.txt
 	$(BIN)/python -m pytest -q -n 0 tests/firmware/on_virtual_board.py
 
 virtual-demo: firmware
