@@ -286,7 +286,7 @@ def _origin(used: ByteRange, copies: list[Dma]) -> ByteRange:
         return used
     for copy in reversed(copies):
         offset = used.address - copy.destination.address
-        inside = 0 <= offset and offset + used.length <= copy.destination.length
+        inside = offset >= 0 and offset + used.length <= copy.destination.length
         if inside and copy.destination.region == used.region and not copy.destination.internal:
             source = copy.source
             return ByteRange(source.region, source.address + offset, used.length)

@@ -107,7 +107,7 @@ class LSTM(tf_keras.layers.Layer):
         Automatic differentiation of a loop multiplies by the weights and accumulates their
         gradient at every hop. Only ``h @ u`` and its adjoint are truly sequential; everything
         else is done here in one large product over all hops, which halves the training time.
-        The quantizers' gradients are straight-through.
+        The quantizers' gradients are straight-through, but for the saturation of the cell.
         """
         units = self.units
 
@@ -163,11 +163,14 @@ class LSTM(tf_keras.layers.Layer):
                     axis=2,
                 )
                 dc_dh = o * (1 - cell_tanh * cell_tanh)
+                # A saturated cell does not move: passing its gradient on would push it further.
+                limit = CELL_LIMIT if self._scheme.cell is None else self._scheme.cell.maximum
+                inside = tf.cast(tf.abs(c) < limit, c.dtype)
                 u_transposed = tf.transpose(u)
 
                 def backward(t, dh, dc, dz_all):  # type: ignore[no-untyped-def]
                     dh = dh + upstream[t]
-                    dc = dc + dh * dc_dh[t]
+                    dc = (dc + dh * dc_dh[t]) * inside[t]
                     dz = tf.concat([dc, dc, dh, dc], axis=1) * local[t]
                     return t - 1, dz @ u_transposed, dc * f[t], dz_all.write(t, dz)
 

@@ -7,7 +7,7 @@ from pipeline.keras import tf
 from pipeline.lowering.flatbuffer import Graph
 from pipeline.quantization import INT8, Grid
 from pipeline.quantization.fake import on_grid, product_on_grid, rounded_to, weight_scale
-from pipeline.quantization.scheme import power_of_two_above
+from pipeline.quantization.scheme import WEIGHT_LIMIT, power_of_two_above
 from pipeline.targets.tflite import TfliteRunner
 
 ALL = np.arange(-128, 128, dtype=np.int8)
@@ -63,13 +63,13 @@ def test_gradients_pass_inside_the_range_only() -> None:
     np.testing.assert_array_equal(tape.gradient(y, x).numpy(), [0, 1, 1, 0])
 
 
-@pytest.mark.parametrize("largest", [1.0, 127.0, 0.99, 1e-3, 3.3, 127 / 4096, 128 / 4096])
+@pytest.mark.parametrize("largest", [1.0, 63.0, 0.99, 1e-3, 3.3, 63 / 4096, 64 / 4096])
 def test_weight_steps_are_the_smallest_sufficient_power_of_two(largest: float) -> None:
     weights = tf.constant([0.1 * largest, -largest, 0.0], tf.float32)
     scale = float(weight_scale(weights))
     assert np.log2(scale) == np.rint(np.log2(scale))
-    assert np.float32(largest) / scale <= 127 < np.float32(largest) / (scale / 2)
-    assert scale == power_of_two_above(np.float32(largest) / np.float32(127))
+    assert np.float32(largest) / scale <= WEIGHT_LIMIT < np.float32(largest) / (scale / 2)
+    assert scale == power_of_two_above(np.float32(largest) / np.float32(WEIGHT_LIMIT))
     integers = rounded_to(weights, tf.constant(scale)).numpy() / scale
     np.testing.assert_array_equal(integers, np.rint(integers))
 
