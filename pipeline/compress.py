@@ -64,6 +64,7 @@ def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path)
         dense.model, dense.front_end, dense.arrays, scheme, round(observed * RANGE_MARGIN, 4)
     )
     model = start.build()
+    prune_end = round(config.compress.steps * config.compress.prune_until)
     settings = Settings(
         steps=config.compress.steps,
         batch_size=config.train.batch_size,
@@ -72,11 +73,9 @@ def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path)
         average_decay=config.train.average_decay,
         spectral_weight=config.train.spectral_weight,
         validate_every=config.compress.validate_every,
-        keep_best_from=round(config.compress.steps * config.compress.prune_until) + 1,
+        keep_best_from=prune_end + 1 if variant.sparsity else 0,
     )
-    pruner = GradualPruner(
-        model, variant.sparsity, settings.keep_best_from - 1, config.compress.prune_every
-    )
+    pruner = GradualPruner(model, variant.sparsity, prune_end, config.compress.prune_every)
     with Reporter() as report:
         results = fit(
             model,

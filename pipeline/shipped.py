@@ -35,6 +35,7 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
         {"seed": config.seed, "config": cards["train"].config, "versions": cards["train"].versions}
         | {"results": cards["train"].results},
     )
+    front_end = Weights.load(run_dir.path("train") / train.WEIGHTS).front_end
     for variant in config.compress.variants:
         shutil.copy(model_path(run_dir, variant.name), folder)
         write_json(
@@ -42,6 +43,11 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
             {
                 "seed": config.seed,
                 "variant": variant.model_dump(),
+                "memory_mode": config.compile.memory_modes[0],
+                "front_end": {
+                    "mean": front_end.mean.tolist(),
+                    "deviation": front_end.deviation.tolist(),
+                },
                 "config": cards["compress"].config,
                 "versions": cards["compress"].versions,
             }

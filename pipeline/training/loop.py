@@ -36,7 +36,7 @@ class Settings:
         spectral_weight: see `pipeline.training.loss`.
         validate_every: steps between validations; each one also writes a checkpoint.
         keep_best_from: first step whose validation may be kept (a pruned model is only
-            comparable once it has reached its final sparsity).
+            comparable once it has reached its final sparsity); at 0 the starting weights count.
     """
 
     steps: int
@@ -118,6 +118,8 @@ def fit(
     losses: list[float] = []
     seconds = 0.0
     first = progress.step
+    if first == 0 and settings.keep_best_from == 0:
+        progress.best_score = validate(model)["score"]
     batches = prefetched(source, front_end, settings.batch_size, range(first, settings.steps))
     record: dict[str, float] = {}
     for step, batch in enumerate(batches, start=first):
