@@ -43,7 +43,7 @@ def weights_path(run_dir: RunDir, name: str) -> Path:
 def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path) -> dict[str, Any]:
     """Train one variant; a finished one is not trained again after a kill."""
     from pipeline.compression.pruner import GradualPruner, sparsity_of
-    from pipeline.keras import tf
+    from pipeline.keras import limit_threads, tf
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
@@ -52,7 +52,7 @@ def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path)
         result: dict[str, Any] = json.loads(finished.read_text())
         return result
     work_dir.mkdir(exist_ok=True)
-    tf.config.threading.set_intra_op_parallelism_threads(config.train.threads)
+    limit_threads(config.train.threads)
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
     dense = Weights.load(run_dir.path("train") / WEIGHTS)

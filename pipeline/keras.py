@@ -5,6 +5,8 @@ before TensorFlow loads; if some other module has already bound Keras 3 to ``tf.
 would mix silently and fail deep inside TF-MOT, so that is refused here with a way out.
 """
 
+import contextlib
+
 import tensorflow as tf
 import tf_keras
 
@@ -14,4 +16,10 @@ if tf.keras.Model is not tf_keras.Model:
         "import `pipeline` before tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment"
     )
 
-__all__ = ["tf", "tf_keras"]
+__all__ = ["limit_threads", "tf", "tf_keras"]
+
+
+def limit_threads(threads: int) -> None:
+    """Use this many cores for arithmetic; a TensorFlow that already runs keeps what it has."""
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)

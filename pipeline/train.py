@@ -17,11 +17,11 @@ WEIGHTS = "dense.safetensors"
 @stage("train", needs=("prepare",), sections=("data", "mixing", "model", "train"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Train the dense floating-point network."""
-    from pipeline.keras import tf
+    from pipeline.keras import limit_threads
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
-    tf.config.threading.set_intra_op_parallelism_threads(config.train.threads)
+    limit_threads(config.train.threads)
     weights = _initial_weights(config, run_dir)
     model = weights.build()
     settings = Settings(

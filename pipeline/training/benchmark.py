@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cli import parse, reported_errors
-from pipeline.keras import tf, tf_keras
+from pipeline.keras import limit_threads, tf, tf_keras
 from pipeline.models.masknet import MaskNet
 from pipeline.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.training.loop import Settings, fit
@@ -38,7 +38,7 @@ def main() -> None:
     """Print both times and their ratio."""
     config, run_dir, _ = parse("python -m pipeline.training.benchmark", __doc__ or "")
     with reported_errors():
-        tf.config.threading.set_intra_op_parallelism_threads(config.train.threads)
+        limit_threads(config.train.threads)
         front_end = prepared_front_end(run_dir)
         mixer = training_mixer(config, prepared_corpus(run_dir))
         sizes, batch_size = config.model, config.train.batch_size

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import shipped
 from pipeline.artefacts import RunDir, StageCard
 from pipeline.config import Config, load
 from pipeline.convert import model_path
@@ -137,6 +138,21 @@ def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
         assert not np.issubdtype(detail["dtype"], np.floating)
     for state in ("h1", "c1", "h2", "c2"):
         assert inputs[state]["quantization"] == outputs[f"{state}_next"]["quantization"]
+
+
+def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Path) -> None:
+    """Without training: the same TFLite bytes come out again."""
+    shipped.save(config, toy, tmp_path / "models")
+    run_dir = RunDir(tmp_path / "run")
+    shutil.copytree(toy.path("prepare"), run_dir.path("prepare"), copy_function=os.link)
+    shipped.restore(config, run_dir, tmp_path / "models")
+    STAGES["convert"](config, run_dir)
+    for variant in config.compress.variants:
+        again, saved = model_path(run_dir, variant.name), tmp_path / "models"
+        assert again.read_bytes() == (saved / f"{variant.name}.tflite").read_bytes()
+    (tmp_path / "models" / "dense-int8.card.json").write_text("{")
+    with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a readable model card"):
+        shipped.restore(config, run_dir, tmp_path / "models")
 
 
 def test_cards_are_plain_json(toy: RunDir) -> None:
