@@ -20,7 +20,7 @@ class GradualPruner:
         from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
 
         self._model = model
-        self._sparsity = sparsity
+        self._sparsity, self._end_step = sparsity, end_step
         self._schedule = PolynomialDecay(
             initial_sparsity=0.0,
             final_sparsity=sparsity,
@@ -32,7 +32,8 @@ class GradualPruner:
     def before_step(self, step: int) -> None:
         """Update the masks if the schedule says so."""
         due, sparsity = self._schedule(tf.constant(step, tf.int64))
-        if bool(due) and self._sparsity > 0:
+        # The end need not be a whole number of periods, but the target has to be reached.
+        if (bool(due) or step == self._end_step) and self._sparsity > 0:
             scores = {m.name: magnitude(m.kernel.numpy()) for m in self._model.matrices}
             masks = masks_for(scores, float(sparsity))
             for matrix in self._model.matrices:

@@ -39,9 +39,10 @@ def test_a_target_that_empties_a_matrix_names_it() -> None:
         masks_for(scores, 0.5)
 
 
-def test_the_schedule_ends_at_the_target_and_then_rests() -> None:
+@pytest.mark.parametrize("every_steps", [5, 7])
+def test_the_schedule_ends_at_the_target_and_then_rests(every_steps: int) -> None:
     model = MaskNet(16, (12,), 8, INT8, seed=2)
-    pruner = GradualPruner(model, 0.9, end_step=20, every_steps=5)
+    pruner = GradualPruner(model, 0.9, end_step=20, every_steps=every_steps)
     reached = []
     for step in range(31):
         pruner.before_step(step)
