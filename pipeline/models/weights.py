@@ -16,6 +16,7 @@ from pipeline.models.masknet import MaskNet
 from pipeline.quantization import FLOAT, SCHEMES, Scheme
 
 FORMAT = "masknet/1"
+HEADER = "masknet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +60,13 @@ class Weights:
         tensors["front_end/deviation"] = self.front_end.deviation
         header = {
             "format": FORMAT,
-            "model": self.model.model_dump_json(),
+            "model": self.model.model_dump(mode="json"),
             "scheme": self.scheme.name,
-            "relu_maximum": json.dumps(self.relu_maximum),
+            "relu_maximum": self.relu_maximum,
         }
-        write_atomically(path, save(tensors, metadata=header))
+        # One entry only: the library writes several in a random order, and equal weights should
+        # be equal files.
+        write_atomically(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
     @classmethod
     def load(cls, path: Path) -> "Weights":
@@ -74,9 +77,9 @@ class Weights:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                header: dict[str, Any] = file.metadata() or {}
+                header: dict[str, Any] = json.loads((file.metadata() or {}).get(HEADER, "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
         if header.get("format") != FORMAT:
             raise ValueError(f"{path}: format is {header.get('format')!r}, expected {FORMAT!r}")
@@ -88,9 +91,9 @@ class Weights:
             if not np.isfinite(tensor).all():
                 raise ValueError(f"{path}: tensor {name!r} holds NaN or infinity")
         return cls(
-            Model.model_validate_json(header["model"]),
+            Model.model_validate(header["model"]),
             front_end,
             tensors,
             SCHEMES[header["scheme"]],
-            float(json.loads(header["relu_maximum"])),
+            float(header["relu_maximum"]),
         )

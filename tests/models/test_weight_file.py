@@ -34,6 +34,14 @@ def test_a_file_holds_everything(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.front_end.mean, saved.front_end.mean)
 
 
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    files = []
+    for k in range(8):
+        some_weights().save(tmp_path / f"{k}.safetensors")
+        files.append((tmp_path / f"{k}.safetensors").read_bytes())
+    assert len(set(files)) == 1
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"not a model")
