@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Compiled
+from compiled_enhancer import Compiled
 from enhancer_model import BANDS
 from numpy.typing import NDArray
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Compiled
+from compiled_enhancer import Compiled
 from numpy.typing import NDArray
 
 from pipeline.targets.npu_model import EmulatedNpu

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import Compiled
+from compiled_enhancer import Compiled
 
 from pipeline.dsp import FrontEnd
 from pipeline.targets import TargetError
