@@ -63,6 +63,10 @@ class GraphBuilder:
         """Per-tensor scale, rounded to float32 as the file stores it."""
         return float(self._tensors[tensor].quantization.scale[0])
 
+    def quantization_of(self, tensor: int) -> tuple[float, int]:
+        """Per-tensor scale and zero point."""
+        return self.scale_of(tensor), int(self._tensors[tensor].quantization.zeroPoint[0])
+
     def operator(
         self,
         name: str,
