@@ -1,32 +1,68 @@
 """The whole path on the toy config: it works, it is proven, and being killed changes nothing."""
 
+import contextlib
+import dataclasses
+import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline import run as pipeline_run
 from pipeline import shipped
 from pipeline.artefacts import RunDir, StageCard
 from pipeline.config import Config, load
 from pipeline.convert import model_path
+from pipeline.corpora import prepared
+from pipeline.corpora.augment import Extras
+from pipeline.corpora.testset import LISTS_DIR, read_list, write_list
 from pipeline.run import STAGES
 
 TOY = Path("configs/toy.toml")
 # What a clock measured: the only numbers two identical runs may disagree on.
 TIMINGS = {"step_ms", "real_time_factor"}
+# Every fourth test mixture is one for each SNR; eight for validation are 2,000 frames of proof.
+EVERY = {"valid": 3, "test": 4}
 
 
 @pytest.fixture(scope="module")
 def config() -> Config:
     return load(TOY)
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published mixture lists, shortened."""
+    folder = tmp_path_factory.mktemp("mixtures")
+    for split, every in EVERY.items():
+        name = f"embedded_{split}.json"
+        published = read_list(LISTS_DIR / name)
+        short = dataclasses.replace(published, recipes=published.recipes[::every])
+        write_list(short, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_data(lists: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        use_little_data(patch, lists)
+        yield
+
+
+def use_little_data(patch: pytest.MonkeyPatch, lists: Path) -> None:
+    """Let `prepare` render and list less than a real run needs."""
+    little = Extras(1, 1, babble_minutes=0.5, procedural_minutes=0.5)
+    patch.setattr(prepared, "LISTS_DIR", lists)
+    patch.setattr(prepared, "extras_for", lambda speech_duration_s: little)
 
 
 @pytest.fixture(scope="module")
@@ -86,42 +122,76 @@ def test_a_finished_run_does_nothing(toy: RunDir, config: Config) -> None:
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_a_killed_stage_is_completed_with_the_same_result(
-    name: str, toy: RunDir, config: Config, tmp_path: Path
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When to kill: at the `count`-th audit event of a kind on a path that contains `path`."""
+
+    event: str
+    path: str
+    count: int = 1
+
+
+# In the middle of every stage, and last between a finished stage and its appearance.
+MOMENTS = (
+    ("prepare", Moment("open", "valid/speech.partial/audio.i16")),
+    ("train", Moment("open", ".train.partial/.checkpoint.safetensors.tmp", count=2)),
+    ("compress", Moment("open", "weight80-int8/.checkpoint.safetensors.tmp", count=2)),
+    ("convert", Moment("open", ".convert.partial/.weight80-int8.tflite.tmp")),
+    ("compile", Moment("open", ".compile.partial/Sram_Only/weight80-int8")),
+    ("evaluate", Moment("os.mkdir", ".evaluate.partial/audio")),
+    ("measure", Moment("open", "compile/Sram_Only/weight80-int8_vela.tflite")),
+    ("report", Moment("open", ".report.partial/.results.md.tmp")),
+    ("report", Moment("os.rename", ".report.partial", count=4)),
+)
+
+
+def test_every_stage_is_killed_once() -> None:
+    assert {name for name, _ in MOMENTS} == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [pytest.param(*m, id=f"{m[0]}-{m[1].event}") for m in MOMENTS]
+)
+def test_a_killed_run_is_completed_with_the_same_result(
+    name: str, moment: Moment, toy: RunDir, config: Config, lists: Path, tmp_path: Path
 ) -> None:
     run_dir = RunDir(tmp_path / "run")
     shutil.copytree(toy.root, run_dir.root, copy_function=os.link)
     shutil.rmtree(run_dir.path(name))
-    _kill_during(name, run_dir)
+    # The server imports the pipeline once; every process is a fork of it, killed for real.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipeline.run"])
+    process = context.Process(target=run_until_killed, args=(run_dir.root, moment, lists))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert run_dir.partial(name).is_dir()
+    assert not run_dir.path(name).exists()
+
     completed: StageCard = STAGES[name](config, run_dir, False)
     expected = toy.card(name)
     assert completed.key == expected.key
     assert without_timings(completed.results) == without_timings(expected.results)
+    assert completed.outputs.keys() == expected.outputs.keys()
     for output in expected.outputs:
-        if Path(output).suffix in {".safetensors", ".tflite", ".i16"}:
+        if Path(output).suffix in {".safetensors", ".tflite", ".i16", ".flac", ".md"}:
             assert completed.outputs[output] == expected.outputs[output], output
 
 
-def _kill_during(name: str, run_dir: RunDir) -> None:
-    """Start `pipeline.run` and kill it, and what it started, once ``name`` is at work."""
-    command = [sys.executable, "-m", "pipeline.run", "--config", str(TOY)]
-    process = subprocess.Popen(
-        [*command, "--run-dir", str(run_dir.root)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not run_dir.partial(name).exists() and not run_dir.path(name).exists():
-            assert process.poll() is None, f"pipeline.run ended before {name}"
-            assert time.monotonic() < deadline, f"{name} did not start"
-            time.sleep(0.01)
-        time.sleep(1.0)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def run_until_killed(root: Path, moment: Moment, lists: Path) -> None:
+    """`python -m pipeline.run`, in this process, until the moment comes."""
+    seen = itertools.count(1)
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        hit = event == moment.event and moment.path in str(arguments[0])
+        if hit and next(seen) == moment.count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    use_little_data(pytest.MonkeyPatch(), lists)
+    sys.argv = ["pipeline.run", "--config", str(TOY), "--run-dir", str(root)]
+    sys.addaudithook(watch)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        pipeline_run.main()
 
 
 def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
