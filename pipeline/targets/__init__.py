@@ -48,14 +48,18 @@ class TensorSpec:
         return np.full(self.shape, self.zero_point, self.dtype)
 
 
-class Runner(Protocol):
-    """Runs one hop: integers in, integers out, by tensor name; keeps no state between hops."""
+class ModelInterface(Protocol):
+    """A one-hop model's inputs and outputs by tensor name, in the model's order."""
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]: ...
 
     @property
     def outputs(self) -> Mapping[str, TensorSpec]: ...
+
+
+class Runner(ModelInterface, Protocol):
+    """Runs one hop: integers in, integers out, by tensor name; keeps no state between hops."""
 
     def step(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Map every input, shaped and typed as its spec, to every output."""
@@ -76,30 +80,30 @@ def check_inputs(specs: Mapping[str, TensorSpec], inputs: Mapping[str, Array]) -
 
 @dataclass(frozen=True)
 class HopModel:
-    """Names of a runner's tensors by role: features in, mask out, states fed back."""
+    """Names of a model's tensors by role: features in, mask out, states fed back."""
 
     features: str
     mask: str
     states: tuple[str, ...]
 
     @classmethod
-    def of(cls, runner: Runner) -> HopModel:
+    def of(cls, model: ModelInterface) -> HopModel:
         """Read the roles off the names.
 
         Raises:
             TargetError: a state output without a matching input, a state whose output is quantized
                 otherwise than its input, or not exactly one features input and one mask output.
         """
-        states = tuple(name for name in runner.inputs if name + _NEXT in runner.outputs)
-        features = [name for name in runner.inputs if name not in states]
-        masks = [name for name in runner.outputs if name.removesuffix(_NEXT) not in states]
+        states = tuple(name for name in model.inputs if name + _NEXT in model.outputs)
+        features = [name for name in model.inputs if name not in states]
+        masks = [name for name in model.outputs if name.removesuffix(_NEXT) not in states]
         if len(features) != 1 or len(masks) != 1:
             raise TargetError(
                 f"expected one features input and one mask output beside the states {states}; "
                 f"found inputs {features} and outputs {masks}"
             )
         for name in states:
-            before, after = runner.inputs[name], runner.outputs[name + _NEXT]
+            before, after = model.inputs[name], model.outputs[name + _NEXT]
             if (before.shape, before.dtype, before.scale, before.zero_point) != (
                 after.shape,
                 after.dtype,

@@ -16,12 +16,9 @@ from pipeline.ethosu import vela
 from pipeline.ethosu.model import load_vela_model
 from pipeline.targets import TargetError
 from pipeline.targets.board import Board, Enhanced, enhance
-from pipeline.targets.package import (
-    HIGH_END_EMBEDDED,
-    ModelPackage,
-    WeightsPlacement,
-    pack_npu_model,
-)
+from pipeline.targets.memory_timing import HIGH_END_EMBEDDED
+from pipeline.targets.package import ModelPackage, pack_npu_model
+from pipeline.targets.package_layout import WeightsPlacement
 
 MemoryMode = Literal["Shared_Sram", "Sram_Only"]
 _PLACEMENTS: dict[MemoryMode, WeightsPlacement] = {

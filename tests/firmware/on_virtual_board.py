@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from pipeline.dsp import istft, stft
 from pipeline.targets.arm_runner import ArmRunner
 from pipeline.targets.board import BoardError, Enhanced, benchmark, enhance, run_command
+from pipeline.targets.memory_timing import HIGH_END_EMBEDDED
 from pipeline.targets.npu_model import EmulatedNpu
 from pipeline.targets.npu_server import Completion, GuestMemory, NpuServer, Registers, Status
 from pipeline.targets.package import (
-    HIGH_END_EMBEDDED,
     GoldenHops,
     ModelPackage,
-    WeightsPlacement,
     pack_npu_model,
     pack_tflite_model,
 )
+from pipeline.targets.package_layout import WeightsPlacement
 from pipeline.targets.protocol import FirmwareError, FirmwareLog
 from pipeline.targets.tflm import TflmRunner
 from pipeline.targets.virtual import SOCKET_FILE, VirtualBoard, qemu_command, semihosting

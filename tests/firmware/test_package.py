@@ -12,14 +12,9 @@ from compiled_enhancer import Compiled
 
 from pipeline.dsp import FrontEnd
 from pipeline.targets import TargetError
-from pipeline.targets.package import (
-    HIGH_END_EMBEDDED,
-    GoldenHops,
-    Section,
-    WeightsPlacement,
-    pack_npu_model,
-    pack_tflite_model,
-)
+from pipeline.targets.memory_timing import HIGH_END_EMBEDDED
+from pipeline.targets.package import GoldenHops, pack_npu_model, pack_tflite_model
+from pipeline.targets.package_layout import Section, WeightsPlacement
 from pipeline.targets.tflm import TflmRunner
 
 
