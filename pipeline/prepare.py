@@ -1,6 +1,7 @@
 """Prepare: decode, check and pack the corpus; render augmentation; measure the front end."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ CORPUS = "corpus"
 FRONT_END = "front_end.safetensors"
 FRONT_END_BATCHES = 8
 BATCH_SIZE = 32
+LINES_SHOWN = 20
 
 
 @stage("prepare", needs=(), sections=("data", "mixing", "model"))
@@ -45,6 +47,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             published=data.source if data.source in PUBLISHED else None,
             progress=report,
         )
+        _show_skipped([line for s in summaries for line in s.recorded.skipped], report)
     front_end = _measure_front_end(config, training_mixer(config, Corpus(folder)))
     write_atomically(
         work_dir / FRONT_END, save({"mean": front_end.mean, "deviation": front_end.deviation})
@@ -76,6 +79,15 @@ def training_mixer(config: Config, corpus: Corpus) -> Mixer | PairedMixer:
         seed=config.seed,
         snr_db=(config.mixing.snr_low_db, config.mixing.snr_high_db),
     )
+
+
+def _show_skipped(skipped: Iterable[str], report: Reporter) -> None:
+    """Name the files that were left out (both sides of a bad pair have the same line)."""
+    lines = list(dict.fromkeys(skipped))
+    for line in lines[:LINES_SHOWN]:
+        report.note(f"left out: {line}")
+    if len(lines) > LINES_SHOWN:
+        report.note(f"left out: {len(lines) - LINES_SHOWN} more files, listed in the card")
 
 
 def _measure_front_end(config: Config, mixer: Mixer | PairedMixer) -> FrontEnd:

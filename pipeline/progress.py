@@ -36,3 +36,7 @@ class Reporter:
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total, note=note)
         self._bars.update(self._tasks[what], completed=done, total=total, note=note)
+
+    def note(self, line: str) -> None:
+        """Show a line of text above the bars."""
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -114,7 +114,11 @@ def trim_silence(
 def _read_g722(path: Path, rate_hz: int) -> np.ndarray:
     if path.stat().st_size > MAX_DURATION_S * _G722_BITS_PER_S // 8:
         raise _too_long(path)
-    decoded = G722.G722(RATE_HZ, _G722_BITS_PER_S).decode(path.read_bytes())
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    decoded = G722.G722(RATE_HZ, _G722_BITS_PER_S).decode(encoded)
     samples = np.asarray(decoded, dtype=np.int16).astype(np.float32) / 32768
     return samples if rate_hz == RATE_HZ else soxr.resample(samples, RATE_HZ, rate_hz)
 
@@ -125,11 +129,7 @@ def _read(path: Path, rate_hz: int) -> np.ndarray:
             _check_header(path, file, rate_hz)
             blocks = list(_resampled_blocks(path, file, rate_hz))
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
-        raise AudioFileError(
-            path,
-            f"not readable as audio ({str(error).rstrip('.').splitlines()[0]})",
-            "expected an intact WAV, FLAC, OGG or .g722 file",
-        ) from error
+        raise _unreadable(path, error) from error
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
@@ -144,6 +144,14 @@ def _check_header(path: Path, file: soundfile.SoundFile, rate_hz: int) -> None:
         )
     if file.frames > MAX_DURATION_S * file.samplerate:
         raise _too_long(path)
+
+
+def _unreadable(path: Path, error: Exception) -> AudioFileError:
+    return AudioFileError(
+        path,
+        f"not readable as audio ({str(error).rstrip('.').splitlines()[0]})",
+        "expected an intact WAV, FLAC, OGG or .g722 file",
+    )
 
 
 def _too_long(path: Path) -> AudioFileError:

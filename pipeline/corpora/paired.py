@@ -26,6 +26,7 @@ from pipeline.corpora.store import (
 from pipeline.corpora.testset import Mixture
 
 MAX_LENGTH_DIFFERENCE_S = 0.02
+SNR_GROUP_DB = 3.0
 _SPEECH_FLOOR_POWER = 10 ** (-70 / 10)
 _PEAK = 0.98
 
@@ -123,7 +124,8 @@ def check_paired(clean: Store, noisy: Store) -> None:
 def paired_mixtures(clean: Store, noisy: Store, *, count: int, samples: int) -> Iterator[Mixture]:
     """The first `samples` of up to `count` pairs, evenly spread over the store, in its order.
 
-    The SNR is measured: active power of the clean recording over power of the difference.
+    The SNR is measured, active power of the clean recording over power of the difference, and
+    rounded to a multiple of 3 dB, so that tables have a column for each of a few groups.
     """
     check_paired(clean, noisy)
     long_enough = [n for n, clip in enumerate(clean.clips) if clip.length >= samples]
@@ -135,11 +137,12 @@ def paired_mixtures(clean: Store, noisy: Store, *, count: int, samples: int) -> 
         clip = clean.clips[number]
         target, mixed = (store.read(clip.start, samples) for store in (clean, noisy))
         noise_power = float(np.mean((mixed - target) ** 2))
+        snr_db = to_db(float(active_power(target))) - to_db(noise_power)
         yield Mixture(
             name=clip.name,
             noisy=mixed,
             clean=target,
-            snr_db=to_db(float(active_power(target))) - to_db(noise_power),
+            snr_db=SNR_GROUP_DB * round(snr_db / SNR_GROUP_DB),
             noise_kind=noisy.clips[number].kind,
         )
 

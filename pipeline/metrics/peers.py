@@ -2,7 +2,8 @@
 
     python -m pipeline.metrics.peers --corpus DIR --mixtures LIST.json --cache DIR --output OUT.json
 
-scores them on a list of mixtures rebuilt from the test split of a prepared corpus.
+scores them on a list of mixtures rebuilt from the test split of a prepared corpus, between the
+mixture itself and an ideal ratio mask, the bound of any mask on the same bands.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.dsp import ideal_ratio_mask
 from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
 from pipeline.metrics.peer_wheels import WheelError
 from pipeline.metrics.quality import (
@@ -31,6 +33,7 @@ from pipeline.metrics.quality import (
 
 NOISY = "noisy"
 IDEAL_RATIO_MASK = "ideal ratio mask"
+BANDS = 128
 COLUMNS = ("si_sdr_db", "si_sdri_db", "sdr_db", "sdri_db", "pesq_wb", "stoi")
 
 
@@ -55,7 +58,6 @@ class Mixture(Protocol):
 
 
 Enhancer = Callable[[Mixture], Signal]
-MaskOracle = Callable[[Signal, Signal], Signal]
 Progress = Callable[[str, int, int], None]
 
 
@@ -85,16 +87,15 @@ def load_peers(cache_dir: Path, names: Iterable[str] = PEERS.keys()) -> dict[str
     return {name: PEERS[name].load(cache_dir) for name in names}
 
 
-def enhancers(peers: Mapping[str, Peer], mask_oracle: MaskOracle | None) -> dict[str, Enhancer]:
-    """What to score: the mixture itself, the peers, and the oracle `(noisy, clean) -> enhanced`."""
+def enhancers(peers: Mapping[str, Peer], bands: int) -> dict[str, Enhancer]:
+    """What to score: the mixture itself, the peers, the ideal ratio mask on `bands` mel bands."""
 
     def of(peer: Peer) -> Enhancer:
         return lambda mixture: peer.enhance(mixture.noisy)
 
     table: dict[str, Enhancer] = {NOISY: lambda mixture: mixture.noisy}
     table |= {name: of(peer) for name, peer in peers.items()}
-    if mask_oracle is not None:
-        table[IDEAL_RATIO_MASK] = lambda mixture: mask_oracle(mixture.noisy, mixture.clean)
+    table[IDEAL_RATIO_MASK] = lambda mixture: ideal_ratio_mask(mixture.noisy, mixture.clean, bands)
     return table
 
 
@@ -169,13 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
     parser.add_argument("--cache", type=Path, required=True, help="where downloaded wheels lie")
     parser.add_argument("--output", type=Path, required=True, help="results, JSON")
+    parser.add_argument("--bands", type=int, default=BANDS, help="of the ideal ratio mask")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
     options = parser.parse_args(arguments)
 
     try:
         stores = open_split(options.corpus, options.split)
         mixtures = list(load_mixtures(options.mixtures, *stores))
-        table = enhancers(load_peers(options.cache), mask_oracle=None)
+        table = enhancers(load_peers(options.cache), options.bands)
         results = list(compare(table, mixtures, options.workers, _show_progress))
         partial = options.output.with_suffix(".partial")
         partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
