@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
+import tyro
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 RESERVED_NAMES = ("clean", "dense", "noisy", "oracle")
@@ -150,7 +151,9 @@ class Compile(_Section):
 class Evaluate(_Section):
     """Quality of every stage's model on the fixed test mixtures."""
 
-    runner: Literal["tflite", "tflm", "emulator"] = "tflite"
+    runner: Annotated[
+        Literal["tflite", "tflm", "emulator"], tyro.conf.arg(aliases=["--runner"])
+    ] = "tflite"
     """What executes the integer model."""
     peers: tuple[Literal["RNNoise", "GTCRN", "DTLN"], ...] = ()
     """Other enhancers to score on the same files (needs the `peers` extra)."""
