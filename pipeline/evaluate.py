@@ -16,6 +16,7 @@ from pipeline.compile import compiled_path
 from pipeline.compress import weights_path
 from pipeline.config import Config
 from pipeline.convert import model_path
+from pipeline.corpora.testset import Mixture as FixedMixture
 from pipeline.dsp import RATE_HZ, FrontEnd, enhance, ideal_ratio_mask
 from pipeline.metrics.peer_models import Peer
 from pipeline.metrics.peers import Enhancer, Mixture, compare, load_peers
@@ -75,7 +76,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             summaries[result.name] = heading | summary_as_json(result.summary)
     audio_s = sum(mixture.noisy.size for mixture in mixtures) / RATE_HZ
     speeds = {n: s.busy_s for n, s in systems.items() if s.kind == "integer"}
-    _write_audio(work_dir / AUDIO, mixtures, systems)
+    _write_audio(work_dir / AUDIO, listening_clips(mixtures, LISTEN_CLIPS), systems)
     return {
         "systems": summaries,
         "runner": config.evaluate.runner,
@@ -92,6 +93,17 @@ def streamed(runner: Runner, front_end: FrontEnd) -> Enhancer:
         front_end,
         lambda features: mask.dequantize(stream(runner, features)),
     )
+
+
+def listening_clips(mixtures: Sequence[FixedMixture], count: int) -> list[FixedMixture]:
+    """Up to `count` mixtures from all over the list, each with another kind of noise if it can."""
+    parts = np.array_split(np.arange(len(mixtures)), min(count, len(mixtures)))
+    chosen: list[FixedMixture] = []
+    for part in parts:
+        heard = {mixture.noise_kind for mixture in chosen}
+        fresh = (mixtures[k] for k in part if mixtures[k].noise_kind not in heard)
+        chosen.append(next(fresh, mixtures[part[0]]))
+    return chosen
 
 
 def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
@@ -119,9 +131,9 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
             model_path(run_dir, variant.name),
             compiled_path(run_dir, variant.name, config.compile.memory_modes[0]),
         )
-        systems[variant.name] = System(
-            f"{variant.name}, {weights.scheme.name}", "integer", streamed(runner, weights.front_end)
-        )
+        named = weights.scheme.name in variant.name
+        label = variant.name if named else f"{variant.name}, {weights.scheme.name}"
+        systems[variant.name] = System(label, "integer", streamed(runner, weights.front_end))
     return systems
 
 
@@ -142,8 +154,8 @@ def _in_float(weights: Weights) -> Enhancer:
 
 
 def _write_audio(folder: Path, mixtures: Sequence[Mixture], systems: dict[str, System]) -> None:
-    """Keep a few clips to listen to, spread over the test set."""
-    for mixture in mixtures[:: max(1, len(mixtures) // LISTEN_CLIPS)][:LISTEN_CLIPS]:
+    """Keep the clips to listen to, as every system hears them."""
+    for mixture in mixtures:
         clip = folder / mixture.name
         clip.mkdir(parents=True, exist_ok=True)
         estimates = {n: s.enhance(mixture) for n, s in systems.items() if n != "oracle"}

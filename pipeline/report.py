@@ -132,13 +132,13 @@ def _provenance(cards: dict[str, StageCard]) -> Provenance:
     )
 
 
-def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+def _without_none(value: Any) -> Any:
     """TOML has no null: a setting that is not given is left out."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value is not None
-    }
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
 
 
 if __name__ == "__main__":

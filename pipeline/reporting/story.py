@@ -74,8 +74,8 @@ def proofs(converted: Converted, variant: str) -> list[Proof]:
             "The TFLite model computes what training computed.",
             f"Over {keras.frames:,} frames of real noisy speech, fed hop by hop, its mask (0 to 1) "
             f"differs by {keras.mask_mean_abs:.2g} on average and {keras.mask_worst_abs:.2g} at "
-            f"worst. The enhanced speech scores {keras.si_sdr_tflite_db:.2f} dB SI-SDR, against "
-            f"{keras.si_sdr_keras_db:.2f} dB in training arithmetic.",
+            f"worst. The enhanced speech scores {_decimal(keras.si_sdr_tflite_db)} dB SI-SDR, "
+            f"against {_decimal(keras.si_sdr_keras_db)} dB in training arithmetic.",
         ),
         Proof(
             tflm.worst_lsb <= MAX_RUNTIME_LSB,
@@ -117,6 +117,10 @@ def _latency(row: Latency | None, hop_us: float) -> str:
     return (
         f"{row.latency_us:,.0f} µs a hop, {row.latency_us / hop_us:.1%} of real time ({row.source})"
     )
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.2f}".replace("-", MINUS)
 
 
 def _signed(value: float, digits: int) -> str:

@@ -52,8 +52,11 @@ def memory_mode_name(mode: str) -> str:
 
 
 def overview(results: Results) -> Table:
-    """Quality, size and cost of every system side by side, in the main memory mode."""
-    mode = results.memory_modes[0]
+    """Quality, size and cost of every system side by side, in the main memory mode.
+
+    Cost has one source here, so that the table fits a page; `cost` has them all.
+    """
+    mode, sources = results.memory_modes[0], results.sources[:1]
     rows = []
     for name, system in results.evaluate.systems.items():
         if system.kind == "float" and name != DENSE_FLOAT:
@@ -64,7 +67,7 @@ def overview(results: Results) -> Table:
             cells += [f"{compiled.flash.total:,}", f"{compiled.arena_bytes:,}"]
         else:
             cells += [NO_VALUE, NO_VALUE]
-        cells += _cost_cells(results, name, mode)
+        cells += _cost_cells(results, name, mode, sources)
         rows.append(Row(system.kind, tuple(cells)))
     return Table(
         f"Quality, size and cost of one hop; memory mode {memory_mode_name(mode)}",
@@ -73,7 +76,7 @@ def overview(results: Results) -> Table:
             *(heading for heading, _ in METRICS.values()),
             "Flash, bytes",
             "Arena, bytes",
-            *_cost_columns(results.sources),
+            *_cost_columns(sources),
         ),
         tuple(rows),
     )
@@ -155,7 +158,7 @@ def size(results: Results) -> Table:
 def cost(results: Results) -> Table:
     """Cycles and latency of one hop, a group of columns for each source."""
     rows = [
-        Row(None, (_model_in_mode(name, mode), *_cost_cells(results, name, mode)))
+        Row(None, (_model_in_mode(name, mode), *_cost_cells(results, name, mode, results.sources)))
         for name in results.compress
         for mode in results.memory_modes
     ]
@@ -175,9 +178,9 @@ def _cost_columns(sources: Sequence[Source]) -> tuple[str, ...]:
     return tuple(f"{kind} ({source})" for source in sources for kind in kinds)
 
 
-def _cost_cells(results: Results, variant: str, mode: str) -> list[str]:
+def _cost_cells(results: Results, variant: str, mode: str, sources: Sequence[Source]) -> list[str]:
     cells = []
-    for source in results.sources:
+    for source in sources:
         row = results.latency(variant, mode, source) if variant in results.measure else None
         cells += [
             NO_VALUE if row is None or row.npu_cycles is None else f"{row.npu_cycles:,}",

@@ -94,6 +94,10 @@ def test_overview_joins_quality_size_and_cost() -> None:
         f"{compiled['latency_us']:,.1f}",
     )
     assert "weight80, float" not in column(table, "STOI")
+    measured = {"memory_mode": MODES[0], "source": "fvp", "npu_cycles": 1, "latency_us": 2.0}
+    more = read(lambda c: c["measure"]["weight80"].append(measured | {"total_cycles": 3}))
+    assert tables.overview(more).columns == table.columns
+    assert len(tables.cost(more).columns) > len(tables.cost(read()).columns)
     assert column(table, "Flash, bytes")["Dense, float32"] == tables.NO_VALUE
 
 

@@ -24,7 +24,8 @@ from pipeline.config import Config, load
 from pipeline.convert import model_path
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
-from pipeline.corpora.testset import LISTS_DIR, read_list, write_list
+from pipeline.corpora.testset import LISTS_DIR, Mixture, read_list, write_list
+from pipeline.evaluate import listening_clips
 from pipeline.run import STAGES
 
 TOY = Path("configs/toy.toml")
@@ -97,6 +98,19 @@ def test_every_system_is_scored_at_every_snr(toy: RunDir) -> None:
     for system in systems.values():
         assert list(system["per_snr_db"]) == ["-6", "-3", "0", "3", "6", "9"]
     assert systems["oracle"]["overall"]["si_sdri_db"]["mean"] > 5
+
+
+def test_clips_to_listen_to_differ_in_noise_and_snr() -> None:
+    silence = np.zeros(4, np.float32)
+    kinds = ["ambience", "ambience", "babble", "music"]
+    mixtures = [
+        Mixture(f"{snr_db} {kind}", silence, silence, snr_db, kind)
+        for snr_db in (-6.0, 0.0, 6.0)
+        for kind in kinds
+    ]
+    names = [mixture.name for mixture in listening_clips(mixtures, 3)]
+    assert names == ["-6.0 ambience", "0.0 babble", "6.0 music"]
+    assert [m.name for m in listening_clips(mixtures[:2], 3)] == ["-6.0 ambience"] * 2
 
 
 def test_sparsity_shrinks_the_weight_stream(toy: RunDir) -> None:
