@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from graph_family import (
     ACTIVATIONS,
     Ends,
     Rng,
     family,
+    integer,
+    random_activation,
     random_feature_map,
+    random_scale,
     random_values,
     random_zero_point,
 )
@@ -79,3 +83,39 @@ def minimum(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
 @family("int8", "int16")
 def maximum(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
     return _min_max(rng, graph, dtype, "MAXIMUM")
+
+
+@family("int8")
+def squared_difference(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    return _binary(rng, graph, dtype, "SQUARED_DIFFERENCE", None, product=True)
+
+
+@family("int8")
+def prelu(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    x, shape = random_feature_map(rng, graph, dtype)
+    kind = integer(rng, 0, 3)
+    alpha_shape = (1, 1, 1) if kind == 0 else shape[1:] if kind == 1 else (1, 1, shape[3])
+    constant = rng.random() < 0.7
+    alpha = graph.tensor(
+        alpha_shape, dtype, random_scale(rng, 0.002, 0.02), random_zero_point(rng, dtype),
+        random_values(rng, dtype, alpha_shape) if constant else None,
+    )  # fmt: skip
+    scale = graph.quantization_of(x)[0] * float(rng.uniform(0.5, 1.5))
+    y = graph.tensor(shape, dtype, scale, random_zero_point(rng, dtype))
+    graph.operator("PRELU", [x, alpha], [y])
+    return ([x] if constant else [x, alpha]), [y]
+
+
+@family("int8")
+def batch_matmul(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    rows, depth, columns = integer(rng, 1, 12), integer(rng, 1, 40), integer(rng, 1, 30)
+    batch = integer(rng, 1, 3)
+    a = random_activation(rng, graph, (batch, rows, depth), dtype)
+    b = random_activation(rng, graph, (batch, depth, columns), dtype)
+    spread = graph.quantization_of(a)[0] * graph.quantization_of(b)[0] * 75 * np.sqrt(depth)
+    y = graph.tensor(
+        (batch, rows, columns), dtype, float(spread * rng.uniform(0.5, 2.0)),
+        random_zero_point(rng, dtype),
+    )  # fmt: skip
+    graph.operator("BATCH_MATMUL", [a, b], [y], "BatchMatMulOptions", adjX=False, adjY=False)
+    return [a, b], [y]

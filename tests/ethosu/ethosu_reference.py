@@ -1,8 +1,7 @@
-"""Compiles graphs with Vela in-process and runs them on TFLite's reference kernels."""
+"""Compiles graphs with Vela in-process and compares the emulator with reference kernels."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +12,8 @@ import numpy as np
 from ethosu import regor
 from ethosu.vela.vela import get_compiler_config
 
-from pipeline.ethosu import Emulator, TensorSpec, load_vela_model
-
-Arrays = dict[str, np.ndarray]
+from pipeline.ethosu import Emulator, TensorSpec
+from pipeline.ethosu.golden import Arrays, Golden
 
 ACCELERATOR_MACS = (32, 64, 128, 256)
 SYSTEM_CONFIG = "Ethos_U55_High_End_Embedded"
@@ -58,51 +56,6 @@ def vela_compile(
     return bytes(compiled.model)
 
 
-class TfliteReference:
-    """TFLite's reference kernels."""
-
-    def __init__(self, model: bytes) -> None:
-        import tensorflow as tf
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._interpreter = tf.lite.Interpreter(
-                model_content=model,
-                experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-            )
-        self._interpreter.allocate_tensors()
-
-    def invoke(self, inputs: Arrays) -> Arrays:
-        interpreter = self._interpreter
-        for detail in interpreter.get_input_details():
-            interpreter.set_tensor(detail["index"], inputs[detail["name"]])
-        interpreter.invoke()
-        details = interpreter.get_output_details()
-        return {d["name"]: interpreter.get_tensor(d["index"]) for d in details}
-
-
-class MicroReference:
-    """TFLite Micro's reference kernels, from the tflite-micro package."""
-
-    def __init__(self, model: bytes) -> None:
-        from tflite_micro.python.tflite_micro import runtime
-
-        self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 23)
-        self._emulated = load_vela_model(vela_compile(model))
-
-    def invoke(self, inputs: Arrays) -> Arrays:
-        for index, spec in enumerate(self._emulated.inputs):
-            self._interpreter.set_input(inputs[spec.name], index)
-        self._interpreter.invoke()
-        return {
-            spec.name: self._interpreter.get_output(index)
-            for index, spec in enumerate(self._emulated.outputs)
-        }
-
-
-Reference = TfliteReference | MicroReference
-
-
 def random_inputs(specs: Sequence[TensorSpec], rng: np.random.Generator) -> Arrays:
     """Full-range random input arrays by tensor name."""
     inputs = {}
@@ -121,7 +74,7 @@ class Comparison:
     largest_difference: int
 
 
-def compare(emulator: Emulator, reference: Reference, inputs: Arrays) -> Comparison:
+def compare(emulator: Emulator, reference: Golden, inputs: Arrays) -> Comparison:
     """One inference on both."""
     elements = mismatches = largest = 0
     actual = emulator.invoke(inputs)
@@ -133,15 +86,3 @@ def compare(emulator: Emulator, reference: Reference, inputs: Arrays) -> Compari
         mismatches += int(np.count_nonzero(difference))
         largest = max(largest, int(difference.max(initial=0)))
     return Comparison(elements, mismatches, largest)
-
-
-def compare_with_reference(
-    model: bytes,
-    macs: int,
-    seed: int,
-    reference: type[TfliteReference | MicroReference] = TfliteReference,
-) -> Comparison:
-    """Emulates the compiled graph beside reference kernels on random input."""
-    emulator = Emulator(load_vela_model(vela_compile(model, macs)))
-    inputs = random_inputs(emulator.model.inputs, np.random.default_rng(seed))
-    return compare(emulator, reference(model), inputs)

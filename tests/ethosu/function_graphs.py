@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from graph_family import (
     Ends,
     Rng,
@@ -32,7 +33,7 @@ def _unary(
 
 
 @family("int8", "int16")
-def abs_(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+def absolute(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
     return _unary(rng, graph, dtype, "ABS", options="AbsOptions")
 
 
@@ -94,3 +95,53 @@ def softmax(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
     y = graph.tensor(shape, dtype, 1 / 256, -128)
     graph.operator("SOFTMAX", [x], [y], "SoftmaxOptions", beta=1.0)
     return [x], [y]
+
+
+@family("int8", "int16")
+def exponential(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    scale = random_scale(rng, 0.005, 0.03) if dtype == "int8" else random_scale(rng, 2e-5, 1e-4)
+    largest = np.exp(scale * (255 if dtype == "int8" else 32767))
+    steps = 255 if dtype == "int8" else 32767
+    out = float(np.float32(largest / steps * rng.uniform(0.5, 1.0)))
+    return _unary(
+        rng, graph, dtype, "EXP", (out, -128 if dtype == "int8" else 0), "ExpOptions", scale
+    )
+
+
+@family("int8", "int16")
+def logarithm(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    return _unary(rng, graph, dtype, "LOG", _signed_output(rng, dtype, 4.0))
+
+
+@family("int8", "int16")
+def reciprocal_root(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    """Behind a RELU, because the reference kernels refuse negative input."""
+    (x,), (positive,) = _unary(rng, graph, dtype, "RELU")
+    y = graph.tensor(graph.shape_of(positive), dtype, *_signed_output(rng, dtype, 4.0))
+    graph.operator("RSQRT", [positive], [y])
+    return [x], [y]
+
+
+@family("int8")
+def elu(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    return _unary(rng, graph, dtype, "ELU")
+
+
+@family("int8")
+def gelu(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    approximate = bool(rng.random() < 0.5)
+    return _unary(rng, graph, dtype, "GELU", options="GeluOptions", approximate=approximate)
+
+
+@family("int8", "int16")
+def negative(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
+    """Equal scales: neither TFLite nor the compiler looks at them."""
+    scale = random_scale(rng)
+    out = (scale, random_zero_point(rng, dtype))
+    return _unary(rng, graph, dtype, "NEG", out, "NegOptions", scale)
+
+
+def _signed_output(rng: Rng, dtype: str, largest: float) -> tuple[float, int]:
+    """Quantization that covers about [-largest, largest]."""
+    steps = 127 if dtype == "int8" else 32767
+    return float(np.float32(largest / steps * rng.uniform(0.5, 1.5))), random_zero_point(rng, dtype)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from ethosu_reference import (
     ACCELERATOR_MACS,
-    MicroReference,
-    TfliteReference,
     compare,
     random_inputs,
     vela_compile,
@@ -15,12 +13,13 @@ from ethosu_reference import (
 from keras_networks import NETWORKS, quantized
 
 from pipeline.ethosu import Emulator, load_vela_model
+from pipeline.ethosu.golden import MicroGolden, TfliteGolden
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_network_is_exact_on_every_configuration(network: str) -> None:
     model = quantized(network)
-    micro, tflite = MicroReference(model), TfliteReference(model)
+    micro, tflite = MicroGolden(model), TfliteGolden(model)
     rng = np.random.default_rng(0)
     for macs in ACCELERATOR_MACS:
         emulator = Emulator(load_vela_model(vela_compile(model, macs)))

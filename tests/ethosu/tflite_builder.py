@@ -67,6 +67,10 @@ class GraphBuilder:
         """Per-tensor scale and zero point."""
         return self.scale_of(tensor), int(self._tensors[tensor].quantization.zeroPoint[0])
 
+    def shape_of(self, tensor: int) -> tuple[int, ...]:
+        """Shape in elements."""
+        return tuple(self._tensors[tensor].shape)
+
     def operator(
         self,
         name: str,
