@@ -187,12 +187,15 @@ def _slow_gain(rng: np.random.Generator, samples: int, *, depth_db: float) -> np
 
 def _harmonics(rng: np.random.Generator, pitch_hz: np.ndarray, *, tilt: float) -> np.ndarray:
     """Up to 24 partials of a pitch curve [samples], falling as 1/n^tilt with random deviations."""
-    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
     highest = int(min(24, 0.95 * _NYQUIST_HZ / max(float(pitch_hz.max()), 1.0)))
-    total = np.zeros_like(phase)
-    for n in range(1, max(highest, 1) + 1):
-        total += np.sin(n * phase + rng.uniform(0, 6.28)) * n**-tilt * rng.uniform(0.1, 1)
-    return total
+    n = np.arange(1, max(highest, 1) + 1)
+    phase, deviation = rng.uniform((0, 0.1), (6.28, 1), (n.size, 2)).T
+    # Partial n of a rotating pointer is its n-th power: one polynomial instead of 24 sines.
+    coefficients = np.concatenate([[0], n**-tilt * deviation * np.exp(1j * phase)])
+    turns = np.cumsum(pitch_hz) / RATE_HZ
+    angle = (2 * np.pi * (turns - np.floor(turns))).astype(np.float32)
+    pointer = np.cos(angle) + np.complex64(1j) * np.sin(angle)
+    return np.polynomial.polynomial.polyval(pointer, coefficients.astype(np.complex64)).imag
 
 
 def _modes(
