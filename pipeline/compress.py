@@ -1,5 +1,6 @@
-"""Compress: prune and train in integers, one fine-tune of the dense network for each variant."""
+"""Compress: sparsity and int8 weights learned together, one model per variant."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import numpy as np
 
 from pipeline.artefacts import RunDir, stage, write_json
 from pipeline.cli import stage_main
-from pipeline.config import Config, Variant
+from pipeline.config import DENSE, Config, Variant
 from pipeline.dsp import stft
+from pipeline.models.units import remove_masked_units
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus, training_mixer
 from pipeline.progress import Reporter
-from pipeline.quantization import SCHEMES
+from pipeline.quantization import FLOAT, SCHEMES
 from pipeline.train import WEIGHTS
 
 RANGE_BATCH = 64
@@ -28,76 +30,113 @@ RESULT = "result.json"
     sections=("data", "mixing", "model", "train", "compress"),
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-    """Prune and train in integers, one fine-tune of the dense network for each variant."""
+    """Prune and quantize the dense network, jointly learned: one model per variant."""
     return {
-        variant.name: _compress(config, run_dir, variant, work_dir / variant.name)
+        variant.name: compress_variant(config, run_dir, variant, work_dir)
         for variant in config.compress.variants
     }
 
 
 def weights_path(run_dir: RunDir, name: str) -> Path:
     """Where a variant's weights lie."""
-    return run_dir.path("compress") / name / f"{name}.safetensors"
+    return _weights_in(run_dir.path("compress"), name)
 
 
-def _compress(config: Config, run_dir: RunDir, variant: Variant, work_dir: Path) -> dict[str, Any]:
-    """Train one variant; a finished one is not trained again after a kill."""
-    from pipeline.compression.pruner import GradualPruner, sparsity_of
-    from pipeline.keras import limit_threads, tf
+def compress_variant(
+    config: Config, run_dir: RunDir, variant: Variant, models_dir: Path
+) -> dict[str, Any]:
+    """Make one variant; a finished one is not made again after a kill.
+
+    Args:
+        config: settings of the run.
+        run_dir: holds the corpus and the dense network.
+        variant: what to make.
+        models_dir: holds a folder a model; the parent's must be finished.
+
+    Returns:
+        Training history and sparsity.
+    """
+    from pipeline.compression.methods import callbacks_for, last_change, offline
+    from pipeline.compression.pruner import sparsity_of
+    from pipeline.keras import limit_threads
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
+    work_dir = models_dir / variant.name
     finished = work_dir / RESULT
     if finished.exists():
         result: dict[str, Any] = json.loads(finished.read_text())
         return result
-    work_dir.mkdir(exist_ok=True)
+    work_dir.mkdir(parents=True, exist_ok=True)
     limit_threads(config.train.threads)
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
     dense = Weights.load(run_dir.path("train") / WEIGHTS)
-    noisy, _ = mixer.batch(0, RANGE_BATCH)
-    features = dense.front_end.features(np.abs(stft(noisy)))
-    observed = float(tf.reduce_max(dense.build().hidden_activation(tf.constant(features))))
-    scheme = SCHEMES[config.compress.scheme]
-    start = Weights(
-        dense.model, dense.front_end, dense.arrays, scheme, round(observed * RANGE_MARGIN, 4)
-    )
+    if variant.parent == DENSE:
+        noisy, _ = mixer.batch(0, RANGE_BATCH)
+        start = _in_scheme(dense, config.compress.scheme, noisy)
+    else:
+        start = Weights.load(_weights_in(models_dir, variant.parent))
     model = start.build()
-    prune_end = round(config.compress.steps * config.compress.prune_until)
-    settings = Settings(
-        steps=config.compress.steps,
-        batch_size=config.train.batch_size,
-        learning_rate=config.compress.learning_rate,
-        warmup_steps=min(config.train.warmup_steps, config.compress.steps // 10),
-        average_decay=config.train.average_decay,
-        spectral_weight=config.train.spectral_weight,
-        validate_every=config.compress.validate_every,
-        keep_best_from=prune_end + 1 if variant.sparsity else 0,
-    )
-    pruner = GradualPruner(model, variant.sparsity, prune_end, config.compress.prune_every)
-    with Reporter() as report:
-        results = fit(
-            model,
-            mixer,
-            dense.front_end,
-            settings,
-            work_dir,
-            Validation(corpus.mixtures("valid"), dense.front_end),
-            callbacks=[pruner],
-            on_progress=lambda step, record: report(
-                variant.name,
-                step,
-                settings.steps,
-                f"SI-SDRi {record.get('score', float('nan')):.2f} dB",
-            ),
+    validation = Validation(corpus.mixtures("valid"), dense.front_end)
+    if variant.method == "offline":
+        offline(model, variant, start.model)
+        results: dict[str, Any] = {"history": [], "best_score": validation(model)["score"]}
+    else:
+        steps = variant.steps or config.compress.steps
+        settings = Settings(
+            steps=steps,
+            batch_size=config.train.batch_size,
+            learning_rate=config.compress.learning_rate,
+            warmup_steps=min(config.train.warmup_steps, steps // 10),
+            average_decay=config.train.average_decay,
+            spectral_weight=config.train.spectral_weight,
+            distillation_weight=config.compress.distillation_weight,
+            validate_every=config.compress.validate_every,
+            keep_best_from=last_change(variant, config.compress, steps),
         )
-    trained = Weights(dense.model, dense.front_end, model.get_arrays(), scheme, start.relu_maximum)
-    trained.save(work_dir / f"{variant.name}.safetensors")
+        callbacks = callbacks_for(model, variant, config.compress, start.model, steps)
+        with Reporter() as report:
+            results = fit(
+                model,
+                mixer,
+                dense.front_end,
+                settings,
+                work_dir,
+                validation,
+                callbacks=callbacks,
+                teacher=dense.build(FLOAT),
+                on_progress=lambda step, record: report(
+                    variant.name,
+                    step,
+                    settings.steps,
+                    f"SI-SDRi {record.get('score', float('nan')):.2f} dB",
+                ),
+            )
+    for matrix in model.matrices:
+        matrix.settle()
+    results |= {"sparsity": sparsity_of(model), "scheme": start.scheme.name}
+    trained = remove_masked_units(dataclasses.replace(start, arrays=model.get_arrays()))
+    trained.save(_weights_in(models_dir, variant.name))
     discard_checkpoint(work_dir)
-    results |= {"sparsity": sparsity_of(model), "scheme": scheme.name}
+    results["model"] = trained.model.model_dump(mode="json")
     write_json(finished, results)
     return results
+
+
+def _weights_in(models_dir: Path, name: str) -> Path:
+    return models_dir / name / f"{name}.safetensors"
+
+
+def _in_scheme(dense: Weights, scheme: str, noisy: "np.ndarray") -> Weights:
+    """The dense network in an integer scheme, its ReLU range measured on a batch."""
+    from pipeline.keras import tf
+
+    features = tf.constant(dense.front_end.features(np.abs(stft(noisy))))
+    observed = float(tf.reduce_max(dense.build().hidden_activation(features)))
+    return dataclasses.replace(
+        dense, scheme=SCHEMES[scheme], relu_maximum=round(observed * RANGE_MARGIN, 4)
+    )
 
 
 if __name__ == "__main__":

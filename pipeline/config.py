@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import tyro
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-RESERVED_NAMES = ("clean", "dense", "noisy", "oracle")
+DENSE = "dense"
+RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
 
 
 class ConfigError(ValueError):
@@ -97,10 +98,25 @@ class Variant(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     """Name of the model and its files."""
-    structure: Literal["weight"] = "weight"
-    """What is removed together."""
+    parent: str = DENSE
+    """Model to start from: the dense network or an earlier variant, so that structures combine."""
+    structure: Literal["weight", "block", "unit"] = "weight"
+    """What is removed together: single weights, blocks, or units with all they are tied to."""
+    block: tuple[Positive, Positive] = (8, 8)
+    """Inputs and outputs of a block (structure = "block")."""
     sparsity: Fraction = 0.0
-    """Share of the weights removed."""
+    """Share of the weights, blocks or units removed, those counted that the parent lacks."""
+    method: Literal["gradual", "threshold", "offline"] = "gradual"
+    """gradual: by magnitude, along a schedule; threshold: one threshold a matrix or layer,
+    learned from the loss; offline: by magnitude from the parent's integers, without training."""
+    regularizer: Literal["none", "group_lasso", "hoyer_square"] = "none"
+    """Pull on the weights before they are cut, so that structure emerges."""
+    regularizer_strength: Annotated[float, Field(gt=0, le=0.1)] = 5e-4
+    """Share of its norm by which a typical group shrinks at a step."""
+    clusters: Annotated[int, Field(ge=4, le=127)] | None = None
+    """Distinct values a matrix may hold, zero among them; none: as many as int8 has."""
+    steps: Positive | None = None
+    """Optimizer steps; none: `compress.steps`."""
 
 
 class Compress(_Section):
@@ -124,6 +140,8 @@ class Compress(_Section):
     """Share of the steps after which the final sparsity is reached."""
     prune_every: Positive = 20
     """Steps between mask updates."""
+    distillation_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of imitating the dense network's mask."""
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> "Compress":
@@ -132,6 +150,23 @@ class Compress(_Section):
         for name in names:
             if name in taken:
                 raise ValueError(f"variant name {name!r} is already taken; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _parents_come_first(self) -> "Compress":
+        known = [DENSE]
+        for variant in self.variants:
+            if variant.parent not in known:
+                raise ValueError(
+                    f"variant {variant.name!r}: parent {variant.parent!r} is none of the models "
+                    f"before it ({', '.join(known)})"
+                )
+            if variant.method == "offline" and variant.parent == DENSE:
+                raise ValueError(
+                    f'variant {variant.name!r}: method "offline" prunes a trained integer model; '
+                    "give one as its parent"
+                )
+            known.append(variant.name)
         return self
 
 

@@ -72,7 +72,7 @@ def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
         results = {}
         for variant in config.compress.variants:
             model = (folder / f"{variant.name}.tflite").read_bytes()
-            weights = read_step_graph(model, dense.model, dense.front_end)
+            weights = read_step_graph(model, dense.front_end)
             target = work_dir / variant.name
             target.mkdir()
             weights.save(target / f"{variant.name}.safetensors")

@@ -1,55 +1,88 @@
-"""How much each weight matters."""
+"""How much each group of weights matters, and which groups stay."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.compression.structures import Energies
 
-def magnitude(weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Layer-adaptive magnitude of every weight, comparable between matrices.
 
-    A weight's squared magnitude over the sum of all squares at least as large in its matrix
-    (LAMP, Lee et al., 2021): the relative damage of removing it next. Each matrix's largest weight
-    scores 1, so a global threshold shares a sparsity target out between matrices and can never
-    empty one.
+def adaptive_magnitude(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Layer-adaptive magnitude of every group, comparable between families.
+
+    A group's energy (sum of squared weights) over the sum of all energies at least as large in
+    its family (LAMP, Lee et al., 2021): the relative damage of removing it next. Each family's
+    largest group scores 1, so a global threshold shares a target out between families.
 
     Args:
-        weights: one matrix, any shape.
+        energies: one family, any shape.
 
     Returns:
-        Scores of the same shape in (0, 1]; larger matters more.
+        Scores of the same shape in [0, 1]; larger matters more.
     """
-    squares = np.square(weights, dtype=np.float64).ravel() + np.finfo(np.float64).tiny
-    order = np.argsort(squares, kind="stable")
-    at_least = np.cumsum(squares[order][::-1])[::-1]
-    scores = np.empty_like(squares)
-    scores[order] = squares[order] / at_least
-    return scores.reshape(weights.shape)
+    flat = energies.ravel()
+    order = np.argsort(flat, kind="stable")
+    at_least = np.cumsum(flat[order][::-1])[::-1]
+    scores = np.empty_like(flat)
+    scores[order] = flat[order] / np.maximum(at_least, np.finfo(np.float64).tiny)
+    return scores.reshape(energies.shape)
 
 
-def masks_for(scores: dict[str, NDArray[np.float64]], sparsity: float) -> dict[str, NDArray]:
-    """Keep the best ``1 - sparsity`` of all weights taken together.
+def groups_to_keep(
+    energies: Energies, sparsity: float, multiple: int = 1
+) -> dict[str, NDArray[np.bool_]]:
+    """Keep the best ``1 - sparsity`` of all groups taken together.
 
     Args:
-        scores: one array of scores a matrix.
-        sparsity: share of all weights to remove, in [0, 1).
+        energies: by family, see `Structure.sums`.
+        sparsity: share of all groups to remove, in [0, 1).
+        multiple: keep a whole multiple of this many groups in every family (the nearest one, so
+            the total is then approximate); families no larger than that stay whole.
 
     Returns:
-        float32 masks of the same shapes, 1 to keep and 0 to remove, exactly the requested number.
+        Booleans of the same shapes; with ``multiple`` 1 exactly the requested number is False.
 
     Raises:
-        ValueError: a matrix would become empty; names it.
+        ValueError: a family would become empty; names it.
     """
+    scores = {name: adaptive_magnitude(array) for name, array in energies.items()}
     everything = np.concatenate([array.ravel() for array in scores.values()])
-    removed = round(sparsity * everything.size)
-    flat = np.ones(everything.size, np.float32)
-    flat[np.argsort(everything, kind="stable")[:removed]] = 0
-    masks, start = {}, 0
+    flat = np.ones(everything.size, bool)
+    flat[np.argsort(everything, kind="stable")[: round(sparsity * everything.size)]] = False
+    keep, start = {}, 0
     for name, array in scores.items():
-        masks[name] = flat[start : start + array.size].reshape(array.shape)
+        chosen = flat[start : start + array.size].reshape(array.shape)
         start += array.size
-        if not masks[name].any():
-            raise ValueError(
-                f"sparsity {sparsity} leaves matrix {name!r} empty; lower the target or make the "
-                "matrix larger"
-            )
-    return masks
+        keep[name] = _in_multiples(chosen, array, multiple)
+        check_not_empty(name, keep[name], sparsity)
+    return keep
+
+
+def check_not_empty(name: str, keep: NDArray[np.bool_], sparsity: float) -> None:
+    """Refuse to remove everything of a family.
+
+    Raises:
+        ValueError: names the family and what to change.
+    """
+    if not keep.any():
+        raise ValueError(
+            f"sparsity {sparsity} leaves {name!r} empty; lower the target or make it larger"
+        )
+
+
+def share_removed(keep: Mapping[str, NDArray[np.bool_]]) -> float:
+    """Share of all groups that are not kept."""
+    kept = sum(int(array.sum()) for array in keep.values())
+    return 1.0 - kept / sum(array.size for array in keep.values())
+
+
+def _in_multiples(
+    chosen: NDArray[np.bool_], scores: NDArray[np.float64], multiple: int
+) -> NDArray[np.bool_]:
+    if multiple == 1 or chosen.all():
+        return chosen
+    count = min(chosen.size, max(multiple, multiple * round(chosen.sum() / multiple)))
+    best = np.zeros(chosen.shape, bool)
+    best.ravel()[np.argsort(-scores.ravel(), kind="stable")[:count]] = True
+    return best

@@ -1,6 +1,10 @@
-"""Gradual pruning during int8 training."""
+"""Gradual pruning by magnitude, during int8 training."""
 
-from pipeline.compression.criterion import magnitude, masks_for
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.compression.criterion import groups_to_keep
+from pipeline.compression.structures import Structure
 from pipeline.keras import tf
 from pipeline.models.masknet import MaskNet
 
@@ -8,18 +12,29 @@ from pipeline.models.masknet import MaskNet
 class GradualPruner:
     """Raises sparsity along TF-MOT's cubic schedule (Zhu & Gupta, 2017), whole network at once.
 
+    What an earlier method has removed stays removed and counts towards the target.
+
     Args:
         model: its matrices' masks are set.
-        sparsity: final share of weights removed.
+        structure: what is removed together.
+        sparsity: final share of groups removed.
         end_step: step at which it is reached; afterwards the masks rest and the network recovers.
         every_steps: steps between updates.
     """
 
-    def __init__(self, model: MaskNet, sparsity: float, end_step: int, every_steps: int) -> None:
+    def __init__(
+        self,
+        model: MaskNet,
+        structure: Structure,
+        sparsity: float,
+        end_step: int,
+        every_steps: int,
+    ) -> None:
         # Imported here: TF-MOT takes seconds to load and only compression needs it.
         from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
 
-        self._model = model
+        self._model, self._structure = model, structure
+        self._given = {m.name: m.mask.numpy() for m in model.matrices}
         self._sparsity, self._end_step = sparsity, end_step
         self._schedule = PolynomialDecay(
             initial_sparsity=0.0,
@@ -34,10 +49,29 @@ class GradualPruner:
         due, sparsity = self._schedule(tf.constant(step, tf.int64))
         # The end need not be a whole number of periods, but the target has to be reached.
         if (bool(due) or step == self._end_step) and self._sparsity > 0:
-            scores = {m.name: magnitude(m.kernel.numpy()) for m in self._model.matrices}
-            masks = masks_for(scores, float(sparsity))
-            for matrix in self._model.matrices:
-                matrix.mask.assign(masks[matrix.name])
+            prune(self._model, self._structure, float(sparsity), self._given)
+
+
+def prune(
+    model: MaskNet,
+    structure: Structure,
+    sparsity: float,
+    given: dict[str, NDArray[np.float32]],
+) -> None:
+    """Mask all but the groups of largest magnitude, at once.
+
+    Args:
+        model: its matrices' masks are set.
+        structure: what is removed together.
+        sparsity: share of groups removed, those counted that ``given`` has removed already.
+        given: masks of earlier methods, by matrix.
+    """
+    energies = structure.sums(
+        {m.name: np.square(m.kernel.numpy() * given[m.name]) for m in model.matrices}
+    )
+    masks = structure.masks(groups_to_keep(energies, sparsity, structure.multiple))
+    for matrix in model.matrices:
+        matrix.mask.assign(masks[matrix.name] * given[matrix.name])
 
 
 def sparsity_of(model: MaskNet) -> dict[str, float]:

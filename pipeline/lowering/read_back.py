@@ -1,5 +1,7 @@
 """A deployed graph -> the weights it was made from."""
 
+import itertools
+
 import numpy as np
 
 from pipeline.config import Model
@@ -10,12 +12,11 @@ from pipeline.quantization import INT8, INT16
 RELU_STEPS = {np.dtype(np.int8): 255, np.dtype(np.int16): 32767}
 
 
-def read_step_graph(model: bytes, sizes: Model, front_end: FrontEnd) -> Weights:
+def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
     """Recover trained weights from a file of `build_step_graph`, exact in every stored integer.
 
     Args:
         model: the TFLite file.
-        sizes: of the network it holds.
         front_end: it was trained with.
 
     Returns:
@@ -23,7 +24,7 @@ def read_step_graph(model: bytes, sizes: Model, front_end: FrontEnd) -> Weights:
         `build_step_graph` makes the same integers from them again.
 
     Raises:
-        ValueError: the file is not such a graph, or of another size.
+        ValueError: the file is not such a graph.
     """
     import tensorflow as tf
 
@@ -36,6 +37,15 @@ def read_step_graph(model: bytes, sizes: Model, front_end: FrontEnd) -> Weights:
     if "dense_relu" not in details or "features" not in details:
         raise ValueError("the TFLite model was not written by this pipeline's convert stage")
 
+    def width(tensor: str) -> int:
+        return int(details[tensor]["shape"][-1])
+
+    states = itertools.takewhile(lambda k: f"h{k}" in details, itertools.count(1))
+    sizes = Model(
+        bands=width("features"),
+        lstm_units=tuple(width(f"h{k}") for k in states),
+        dense_units=width("dense_relu"),
+    )
     arrays: dict[str, np.ndarray] = {}
     for name in [n.removesuffix("_weights") for n in details if n.endswith("_weights")]:
         for part, tensor in (("kernel", f"{name}_weights"), ("bias", f"{name}_bias")):

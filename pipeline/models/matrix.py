@@ -1,8 +1,10 @@
 """A weight matrix that knows its name, its pruning mask and its quantization."""
 
+import numpy as np
+
 from pipeline.keras import tf, tf_keras
-from pipeline.quantization.fake import rounded_to, weight_scale
-from pipeline.quantization.scheme import Grid, Scheme
+from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
+from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid, Scheme
 
 
 class Matrix(tf_keras.layers.Layer):
@@ -23,6 +25,7 @@ class Matrix(tf_keras.layers.Layer):
     ) -> None:
         super().__init__(name=name)
         self._scheme = scheme
+        self._codebook: tf.Variable | None = None
         self.kernel = self.add_weight(
             name="kernel", shape=shape, initializer=kernel_initializer, dtype="float32"
         )
@@ -39,10 +42,39 @@ class Matrix(tf_keras.layers.Layer):
         rows, columns = self.kernel.shape
         return int(rows), int(columns)
 
+    def share_weights(self) -> "tf.Variable":
+        """Let the matrix hold few distinct integers.
+
+        Returns:
+            Float32 ``[2 * WEIGHT_LIMIT + 1]``: what stands for each integer weight, at first
+            itself. Whoever asked for it fills it in.
+        """
+        identity = np.arange(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, dtype=np.float32)
+        self._codebook = self.add_weight(
+            name="codebook",
+            shape=identity.shape,
+            initializer=tf_keras.initializers.Constant(identity),
+            trainable=False,
+            dtype="float32",
+        )
+        return self._codebook
+
+    def settle(self) -> None:
+        """Make shared values the weights themselves, so that no codebook need be kept."""
+        if self._codebook is not None:
+            self.kernel.assign(self.value())
+
+    def steps(self) -> "tf.Tensor":
+        """Masked weights as whole multiples of the training step, before any sharing."""
+        masked = self.kernel * self.mask
+        return weight_steps(masked, weight_scale(masked))
+
     def value(self) -> "tf.Tensor":
         """Masked, fake-quantized weights, float32 ``[inputs, outputs]``."""
         masked = self.kernel * self.mask
-        return rounded_to(masked, weight_scale(masked)) if self._scheme.quantize_weights else masked
+        if not self._scheme.quantize_weights:
+            return masked
+        return rounded_to(masked, weight_scale(masked), self._codebook)
 
     def bias_value(self, input_grid: Grid | None) -> "tf.Tensor":
         """Bias as the accumulator holds it when the input lies on ``input_grid``."""

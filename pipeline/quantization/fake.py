@@ -63,7 +63,27 @@ def weight_scale(weights: "tf.Tensor") -> "tf.Tensor":
     return tf.bitcast(tf.bitwise.bitwise_and(bits + MANTISSA, ~MANTISSA), tf.float32)
 
 
-@tf.custom_gradient
-def rounded_to(value: "tf.Tensor", scale: "tf.Tensor") -> tuple["tf.Tensor", object]:
-    """Round weights or biases to multiples of ``scale``, straight-through gradient."""
-    return _half_away(value / scale) * scale, lambda dy: (dy, None)
+def weight_steps(weights: "tf.Tensor", scale: "tf.Tensor") -> "tf.Tensor":
+    """Nearest whole multiples of ``scale``, in float32."""
+    return _half_away(weights / scale)
+
+
+def rounded_to(
+    value: "tf.Tensor", scale: "tf.Tensor", codebook: "tf.Tensor | None" = None
+) -> "tf.Tensor":
+    """Round weights or biases to multiples of ``scale``, straight-through gradient.
+
+    Args:
+        value: any shape.
+        scale: the step.
+        codebook: ``[2 * WEIGHT_LIMIT + 1]``, what stands for each multiple; None for itself.
+    """
+
+    @tf.custom_gradient
+    def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
+        steps = weight_steps(x, scale)
+        if codebook is not None:
+            steps = tf.gather(codebook, tf.cast(steps, tf.int32) + WEIGHT_LIMIT)
+        return steps * scale, lambda dy: dy
+
+    return rounded(value)

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import safetensors.numpy as safetensors
@@ -16,7 +16,7 @@ from pipeline.dsp.frontend import FrontEnd
 from pipeline.keras import tf, tf_keras
 from pipeline.models.masknet import MaskNet
 from pipeline.training.batches import Batch, MixtureSource, prefetched
-from pipeline.training.loss import enhancement_loss
+from pipeline.training.loss import enhancement_loss, imitation_loss
 
 GRADIENT_NORM_LIMIT = 5.0
 FINAL_RATE_SHARE = 0.02
@@ -33,7 +33,7 @@ class Settings:
         learning_rate: peak of the cosine schedule.
         warmup_steps: linear warm-up before it.
         average_decay: decay of the exponential moving average of the weights.
-        spectral_weight: see `pipeline.training.loss`.
+        spectral_weight, distillation_weight: see `pipeline.training.loss`.
         validate_every: steps between validations; each one also writes a checkpoint.
         keep_best_from: first step whose validation may be kept (a pruned model is only
             comparable once it has reached its final sparsity); at 0 the starting weights count.
@@ -46,6 +46,7 @@ class Settings:
     average_decay: float
     spectral_weight: float
     validate_every: int
+    distillation_weight: float = 0.0
     keep_best_from: int = 0
 
 
@@ -54,6 +55,14 @@ class Callback(Protocol):
 
     def before_step(self, step: int) -> None:
         """Called before step ``step`` is computed."""
+
+
+@runtime_checkable
+class MaskLearner(Callback, Protocol):
+    """A callback that learns masks from their gradients."""
+
+    def after_step(self, step: int, mask_gradients: dict[str, np.ndarray]) -> None:
+        """Told the loss gradient of every mask entry by matrix, after step ``step``."""
 
 
 @dataclasses.dataclass
@@ -80,6 +89,7 @@ def fit(
     work_dir: Path,
     validate: Callable[[MaskNet], dict[str, float]],
     callbacks: Sequence[Callback] = (),
+    teacher: MaskNet | None = None,
     on_progress: Callable[[int, dict[str, float]], None] = lambda step, record: None,
 ) -> dict[str, Any]:
     """Train ``model`` and leave the best averaged weights in it.
@@ -89,6 +99,7 @@ def fit(
 
     Args:
         validate: scores the model; its ``score`` entry (higher is better) selects the best.
+        teacher: network whose mask is imitated as well, if ``distillation_weight`` is not 0.
         on_progress: told the step and the latest record after every step.
 
     Returns:
@@ -102,18 +113,27 @@ def fit(
     state = [*model.weights, *optimizer.variables, *average, *best]
     progress = _resume(state, work_dir)
 
+    learners = [callback for callback in callbacks if isinstance(callback, MaskLearner)]
+    masks = [matrix.mask for matrix in model.matrices] if learners else []
+
     @tf.function(reduce_retracing=True)
-    def train_step(arrays: dict[str, "tf.Tensor"], decay: "tf.Tensor") -> "tf.Tensor":
+    def train_step(
+        arrays: dict[str, "tf.Tensor"], decay: "tf.Tensor"
+    ) -> tuple["tf.Tensor", list["tf.Tensor"]]:
         with tf.GradientTape() as tape:
-            loss = enhancement_loss(
-                model(arrays["features"]), Batch(**arrays), settings.spectral_weight
-            )
-        gradients = tape.gradient(loss, variables)
+            tape.watch(masks)
+            mask = model(arrays["features"])
+            loss = enhancement_loss(mask, Batch(**arrays), settings.spectral_weight)
+            if teacher is not None and settings.distillation_weight > 0:
+                imitation = imitation_loss(mask, teacher(arrays["features"]), Batch(**arrays))
+                loss += settings.distillation_weight * imitation
+        gradients = tape.gradient(loss, [*variables, *masks])
+        gradients, mask_gradients = gradients[: len(variables)], gradients[len(variables) :]
         gradients, _ = tf.clip_by_global_norm(gradients, GRADIENT_NORM_LIMIT)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         for mean, variable in zip(average, variables, strict=True):
             mean.assign_sub((1 - decay) * (mean - variable))
-        return loss
+        return loss, mask_gradients
 
     losses: list[float] = []
     seconds = 0.0
@@ -129,10 +149,19 @@ def fit(
         optimizer.learning_rate.assign(rate_at(step, settings))
         arrays = {name: tf.constant(value) for name, value in vars(batch).items()}
         decay = min(settings.average_decay, (1 + step) / (10 + step))
-        losses.append(float(train_step(arrays, tf.constant(decay, tf.float32))))
+        loss, mask_gradients = train_step(arrays, tf.constant(decay, tf.float32))
+        losses.append(float(loss))
         if not np.isfinite(losses[-1]):
             raise ValueError(
                 f"training: the loss of step {step} is {losses[-1]}; lower the learning rate"
+            )
+        for learner in learners:
+            learner.after_step(
+                step,
+                {
+                    matrix.name: gradient.numpy()
+                    for matrix, gradient in zip(model.matrices, mask_gradients, strict=True)
+                },
             )
         seconds += time.perf_counter() - started
 

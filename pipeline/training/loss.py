@@ -41,3 +41,21 @@ def enhancement_loss(mask: "tf.Tensor", batch: Batch, spectral_weight: float) ->
     band_floor = ERROR_FLOOR * tf.reduce_sum(tf.square(batch.noisy_bands), axis=[1, 2]) + 1e-6
     spectral = _decibels((band_error + band_floor) / (band_clean + band_floor))
     return tf.reduce_mean(waveform) + spectral_weight * tf.reduce_mean(spectral)
+
+
+def imitation_loss(mask: "tf.Tensor", target: "tf.Tensor", batch: Batch) -> "tf.Tensor":
+    """Mean over the batch of the error-to-signal ratio in dB against a teacher's estimate.
+
+    Compressed band magnitudes as in `enhancement_loss`, with the teacher's output in the place of
+    clean speech: it is less noisy a target than speech itself (Hinton et al., 2015).
+
+    Args:
+        mask, target: the student's and the teacher's mask, ``[batch, time, bands]``.
+        batch: the mixtures both were computed from.
+    """
+    student = tf.pow(mask + 1e-4, POWER_COMPRESSION) * batch.noisy_bands
+    taught = tf.pow(target + 1e-4, POWER_COMPRESSION) * batch.noisy_bands
+    error = tf.reduce_sum(tf.square(student - taught), axis=[1, 2])
+    signal = tf.reduce_sum(tf.square(taught), axis=[1, 2])
+    floor = ERROR_FLOOR * tf.reduce_sum(tf.square(batch.noisy_bands), axis=[1, 2]) + 1e-6
+    return tf.reduce_mean(_decibels((error + floor) / (signal + floor)))

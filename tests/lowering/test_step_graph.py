@@ -68,16 +68,12 @@ def test_float_weights_are_refused_with_the_way_out() -> None:
 def test_a_file_gives_back_the_weights_it_was_made_from(scheme: Scheme, sparsity: float) -> None:
     weights = trained(scheme, 5, sparsity)
     model = build_step_graph(weights, "net")
-    assert build_step_graph(read_step_graph(model, SIZES, weights.front_end), "net") == model
+    assert build_step_graph(read_step_graph(model, weights.front_end), "net") == model
 
 
-def test_another_size_is_refused_by_name() -> None:
-    weights = trained(INT8, 5)
-    model = build_step_graph(weights, "net")
-    with pytest.raises(ValueError, match=r"'lstm1_gates/kernel' is \(56, 72\)"):
-        read_step_graph(model, Model(bands=32, lstm_units=(20, 16)), weights.front_end)
+def test_a_file_that_is_no_model_is_refused() -> None:
     with pytest.raises(ValueError, match="not a readable TFLite model"):
-        read_step_graph(b"TFL3 nonsense", SIZES, weights.front_end)
+        read_step_graph(b"TFL3 nonsense", trained(INT8, 5).front_end)
 
 
 def test_tflite_micro_and_the_npu_agree_in_every_bit_too(tmp_path: Path) -> None:
