@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fake_platform.h"
+#include "model/container.h"
 #include "package_builder.h"
 
 namespace enhancer {
@@ -42,7 +43,7 @@ class ApplicationTest : public testing::Test {
   }
   void add_golden(std::uint8_t expected) {
     fake::PackageParts parts;
-    fake::Bytes& golden = parts.sections[fake::kGolden];
+    fake::Bytes& golden = parts.sections[Section::kGolden];
     golden = fake::Bytes(16, 0);
     golden[0] = 1;
     golden.insert(golden.end(), {1, 2, 3, 4, 1, 2, 3, expected});
@@ -98,7 +99,7 @@ TEST_F(ApplicationTest, ReportsAMissingPackage) {
 
 TEST_F(ApplicationTest, ReportsAPackageNoEngineRuns) {
   fake::PackageParts parts;
-  for (const auto kind : {fake::kNpuJob, fake::kNpuStream, fake::kNpuWeights}) {
+  for (const auto kind : {Section::kNpuJob, Section::kNpuStream, Section::kNpuWeights}) {
     parts.sections.erase(kind);
   }
   fake::platform().model = parts.build();

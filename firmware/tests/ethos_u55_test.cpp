@@ -4,16 +4,12 @@
 
 #include "fake_platform.h"
 #include "package_builder.h"
+#include "platform/ethos_u55_registers.h"
 
 namespace enhancer {
 namespace {
 
-constexpr std::uint32_t kId = 0x000;
-constexpr std::uint32_t kStatus = 0x004;
-constexpr std::uint32_t kQueueSize = 0x020;
-constexpr std::uint32_t kConfig = 0x028;
-constexpr std::uint32_t kRegionConfig = 0x03C;
-constexpr std::uint32_t kBasePointer0 = 0x080;
+using namespace ethos_u55;
 
 class EthosU55Test : public testing::Test {
  protected:

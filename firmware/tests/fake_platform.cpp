@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
 
 namespace enhancer {
 namespace fake {
 namespace {
-
-constexpr std::uint32_t kStatus = 0x004;
-constexpr std::uint32_t kCommand = 0x008;
-constexpr std::uint32_t kReset = 0x00C;
-constexpr std::uint32_t kProtection = 0x024;
 
 Platform state;
 bool interrupt = false;
@@ -65,12 +61,11 @@ std::uint32_t npu_read(std::uint32_t offset) { return state.npu_registers[offset
 
 void npu_write(std::uint32_t offset, std::uint32_t value) {
   state.npu_registers[offset] = value;
-  if (offset == fake::kReset) {
-    constexpr std::uint32_t kResetPending = 1U << 3;
-    state.npu_registers[fake::kStatus] = state.npu_resets ? 0 : kResetPending;
-    state.npu_registers[fake::kProtection] = value;
+  if (offset == ethos_u55::kReset) {
+    state.npu_registers[ethos_u55::kStatus] = state.npu_resets ? 0 : ethos_u55::kStatusResetPending;
+    state.npu_registers[ethos_u55::kProtection] = value;
   }
-  if (offset == fake::kCommand && (value & 1U) != 0) {
+  if (offset == ethos_u55::kCommand && (value & ethos_u55::kCommandRun) != 0) {
     fake::interrupt = state.on_run();
   }
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "fake_platform.h"
+#include "model/container.h"
 #include "package_builder.h"
 #include "platform/platform.h"
 
@@ -65,7 +66,7 @@ TEST_F(NpuEngineTest, LeavesWeightsInPlaceOrCopiesThem) {
   ASSERT_TRUE(load({}).ok());
   EXPECT_FALSE(engine_.memory_use().weights_in_sram);
   fake::PackageParts parts;
-  fake::patch<std::uint32_t>(parts.sections[fake::kNpuJob], 12, 1);
+  fake::patch<std::uint32_t>(parts.sections[Section::kNpuJob], 12, 1);
   ASSERT_TRUE(load(parts).ok());
   EXPECT_TRUE(engine_.memory_use().weights_in_sram);
   EXPECT_EQ(platform::npu_sram()[0], 7);

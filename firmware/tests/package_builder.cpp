@@ -1,6 +1,7 @@
 #include "package_builder.h"
 
 #include "base/crc32.h"
+#include "model/container.h"
 #include "model/package.h"
 
 namespace enhancer::fake {
@@ -34,24 +35,24 @@ Bytes front_end() {
 }  // namespace
 
 PackageParts::PackageParts() {
-  sections[kFrontEnd] = front_end();
-  Bytes& tensors = sections[kTensors];
+  sections[Section::kFrontEnd] = front_end();
+  Bytes& tensors = sections[Section::kTensors];
   const auto int8 = TensorType::kInt8;
   const auto int16 = TensorType::kInt16;
   append(tensors, record(TensorRole::kFeatures, int8, kBands, 1.0F / 128, 0, kFeaturesOffset));
   append(tensors, record(TensorRole::kMask, int8, kBands, 1.0F / 255, -128, kMaskOffset));
   append(tensors, record(TensorRole::kStateIn, int16, 4, 1.0F / 2048, 0, kStateInOffset));
   append(tensors, record(TensorRole::kStateOut, int16, 4, 1.0F / 2048, 0, kStateOutOffset));
-  append(sections[kNpuJob],
+  append(sections[Section::kNpuJob],
          NpuJobHeader{kArchitecture, kConfig, kArenaBytes, WeightsPlacement::kFlash});
-  sections[kNpuStream] = Bytes(16, 0);
-  sections[kNpuWeights] = Bytes(48, 7);
+  sections[Section::kNpuStream] = Bytes(16, 0);
+  sections[Section::kNpuWeights] = Bytes(48, 7);
 }
 
 void PackageParts::widen_bands() {
   constexpr std::size_t kMaskRecord = sizeof(TensorRecord);
   const auto int16 = TensorType::kInt16;
-  Bytes& tensors = sections[kTensors];
+  Bytes& tensors = sections[Section::kTensors];
   constexpr float kScale = 1.0F / 32768;
   patch(tensors, 0, record(TensorRole::kFeatures, int16, 2 * kBands, kScale, 0, kFeaturesOffset));
   patch(tensors, kMaskRecord, record(TensorRole::kMask, int16, 2 * kBands, kScale, 0, kMaskOffset));

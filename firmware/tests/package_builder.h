@@ -18,18 +18,6 @@ struct PackageParts {
   Bytes build() const;
 };
 
-/// Section kinds of docs/firmware.md.
-enum : std::uint32_t {
-  kFrontEnd = 1,
-  kTensors = 2,
-  kNpuJob = 3,
-  kNpuStream = 4,
-  kNpuWeights = 5,
-  kTflite = 6,
-  kGolden = 7,
-  kMemoryTiming = 8,
-};
-
 constexpr std::uint32_t kBands = 4;
 constexpr std::uint32_t kArenaBytes = 64;
 constexpr std::uint32_t kFeaturesOffset = 0;

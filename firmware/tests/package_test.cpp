@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "model/container.h"
 #include "package_builder.h"
 
 namespace enhancer {
@@ -28,10 +29,10 @@ Error error_of(const Bytes& bytes) {
 
 TEST(Package, HoldsWhatWasPacked) {
   PackageParts parts;
-  parts.sections[fake::kGolden] = Bytes(16 + 3 * 8);
-  fake::patch<std::uint32_t>(parts.sections[fake::kGolden], 0, 3);
-  parts.sections[fake::kMemoryTiming] = Bytes(64, 0);
-  fake::patch<std::uint32_t>(parts.sections[fake::kMemoryTiming], 32 + 3 * 4, 64);
+  parts.sections[Section::kGolden] = Bytes(16 + 3 * 8);
+  fake::patch<std::uint32_t>(parts.sections[Section::kGolden], 0, 3);
+  parts.sections[Section::kMemoryTiming] = Bytes(64, 0);
+  fake::patch<std::uint32_t>(parts.sections[Section::kMemoryTiming], 32 + 3 * 4, 64);
   ModelPackage package;
   ASSERT_TRUE(parse(parts.build(), package).ok());
   EXPECT_EQ(package.front_end.header.bands, fake::kBands);
@@ -98,27 +99,32 @@ TEST_P(PackageFlaw, IsMalformed) {
 constexpr std::size_t kRecord = 32;
 constexpr std::uint32_t kNotANumber = 0x7FC00000;
 
-INSTANTIATE_TEST_SUITE_P(
-    Each, PackageFlaw,
-    testing::Values(
-        Flaw{"rate", fake::kFrontEnd, 0, 8000}, Flaw{"frame", fake::kFrontEnd, 4, 1024},
-        Flaw{"bands", fake::kFrontEnd, 12, 1000}, Flaw{"no_bands", fake::kFrontEnd, 12, 0},
-        Flaw{"weights", fake::kFrontEnd, 16, 256},
-        Flaw{"exponent", fake::kFrontEnd, 20, kNotANumber},
-        Flaw{"mean", fake::kFrontEnd, 32, kNotANumber}, Flaw{"role", fake::kTensors, 0, 0x00000909},
-        Flaw{"type", fake::kTensors, 0, 0x00000200},
-        Flaw{"state", fake::kTensors, 2 * kRecord, 0x00080702},
-        Flaw{"gap", fake::kTensors, 2 * kRecord, 0x00010702},
-        Flaw{"twice", fake::kTensors, kRecord, 0x00000900}, Flaw{"size", fake::kTensors, 4, 5},
-        Flaw{"scale", fake::kTensors, 8, 0}, Flaw{"zero_point", fake::kTensors, 12, 200},
-        Flaw{"pair", fake::kTensors, 3 * kRecord + 4, 6}, Flaw{"arena", fake::kTensors, 16, 61},
-        Flaw{"far_away", fake::kTensors, 16, 0xFFFFFFFF}, Flaw{"arena_size", fake::kNpuJob, 8, 51},
-        Flaw{"placement", fake::kNpuJob, 12, 2}),
-    [](const auto& flaw) { return flaw.param.name; });
+INSTANTIATE_TEST_SUITE_P(Each, PackageFlaw,
+                         testing::Values(Flaw{"rate", Section::kFrontEnd, 0, 8000},
+                                         Flaw{"frame", Section::kFrontEnd, 4, 1024},
+                                         Flaw{"bands", Section::kFrontEnd, 12, 1000},
+                                         Flaw{"no_bands", Section::kFrontEnd, 12, 0},
+                                         Flaw{"weights", Section::kFrontEnd, 16, 256},
+                                         Flaw{"exponent", Section::kFrontEnd, 20, kNotANumber},
+                                         Flaw{"mean", Section::kFrontEnd, 32, kNotANumber},
+                                         Flaw{"role", Section::kTensors, 0, 0x00000909},
+                                         Flaw{"type", Section::kTensors, 0, 0x00000200},
+                                         Flaw{"state", Section::kTensors, 2 * kRecord, 0x00080702},
+                                         Flaw{"gap", Section::kTensors, 2 * kRecord, 0x00010702},
+                                         Flaw{"twice", Section::kTensors, kRecord, 0x00000900},
+                                         Flaw{"size", Section::kTensors, 4, 5},
+                                         Flaw{"scale", Section::kTensors, 8, 0},
+                                         Flaw{"zero_point", Section::kTensors, 12, 200},
+                                         Flaw{"pair", Section::kTensors, 3 * kRecord + 4, 6},
+                                         Flaw{"arena", Section::kTensors, 16, 61},
+                                         Flaw{"far_away", Section::kTensors, 16, 0xFFFFFFFF},
+                                         Flaw{"arena_size", Section::kNpuJob, 8, 51},
+                                         Flaw{"placement", Section::kNpuJob, 12, 2}),
+                         [](const auto& flaw) { return flaw.param.name; });
 
 TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
   for (const std::uint32_t kind :
-       {fake::kFrontEnd, fake::kTensors, fake::kNpuJob, fake::kNpuStream}) {
+       {Section::kFrontEnd, Section::kTensors, Section::kNpuJob, Section::kNpuStream}) {
     PackageParts without;
     without.sections.erase(kind);
     EXPECT_EQ(error_of(without.build()), Error::kPackageMalformed) << kind;
@@ -127,13 +133,13 @@ TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
     EXPECT_EQ(error_of(longer.build()), Error::kPackageMalformed) << kind;
   }
   PackageParts golden;
-  golden.sections[fake::kGolden] = Bytes(16 + 8);
+  golden.sections[Section::kGolden] = Bytes(16 + 8);
   EXPECT_EQ(error_of(golden.build()), Error::kPackageMalformed);
 }
 
 TEST(Package, StateWithoutOutputIsMalformed) {
   PackageParts parts;
-  Bytes& tensors = parts.sections[fake::kTensors];
+  Bytes& tensors = parts.sections[Section::kTensors];
   tensors.resize(tensors.size() - kRecord);
   EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
 }
@@ -150,7 +156,7 @@ TEST(Package, SectionsMustEndInsideThePackage) {
 
 TEST(Package, BandOutsideTheSpectrumIsMalformed) {
   PackageParts parts;
-  Bytes& front_end = parts.sections[fake::kFrontEnd];
+  Bytes& front_end = parts.sections[Section::kFrontEnd];
   fake::patch<std::uint16_t>(front_end, front_end.size() - 16 + 6, 193);
   EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
 }

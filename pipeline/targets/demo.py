@@ -17,38 +17,26 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-import pipeline.corpora
-from pipeline.corpora.sources import clips_of
-from pipeline.corpora.store import Store, build_store
-from pipeline.corpora.testset import load_mixtures
 from pipeline.dsp import RATE_HZ
 from pipeline.metrics.quality import si_sdr_db
-from pipeline.targets.board import Board, BoardError
-from pipeline.targets.deployment import ImageSize, Measurement, image_size, measure, package_model
-from pipeline.targets.fvp import FvpBoard
+from pipeline.targets.board import BoardError
+from pipeline.targets.board_options import add_board_options, models_in, open_board
+from pipeline.targets.deployment import Measurement, measure, package_model
+from pipeline.targets.firmware_image import ImageSize, image_size
+from pipeline.targets.mixtures import board_mixtures
 from pipeline.targets.protocol import FirmwareError
-from pipeline.targets.virtual import TICKS_PER_INSTRUCTION, VirtualBoard
+from pipeline.targets.virtual import TICKS_PER_INSTRUCTION
 
-FIRMWARE = Path("build/firmware/board/platform/corstone300/enhancer.elf")
-PLUGIN = Path("build/firmware/host/virtual/libnpu.so")
-_MIXTURES = Path(pipeline.corpora.__path__[0]) / "mixtures" / "embedded_test.json"
 _DEMO_SNR_DB = 3.0
-_FULL_SCALE = 32768
 _TABLE_CHARACTERS = 120
 
 
 def main() -> None:
     """Run the demo from the command line."""
     options = _parse()
-    board: Board = (
-        FvpBoard(options.firmware)
-        if options.board == "fvp"
-        else VirtualBoard(options.firmware, options.plugin)
-    )
-    models = sorted(options.models.glob("*.tflite"))
+    board = open_board(options)
     try:
-        if not models:
-            raise BoardError(f"{options.models}: no .tflite model there")
+        models = models_in(options.models)
         noisy, clean = _read(options.noisy) if options.noisy else _published_mixture()
         options.out.mkdir(parents=True, exist_ok=True)
         _write(options.out / "noisy.wav", noisy)
@@ -68,14 +56,11 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipeline.targets.demo", description=__doc__)
-    parser.add_argument("--board", choices=("virtual", "fvp"), default="virtual")
-    parser.add_argument("--models", type=Path, default=Path("tflite_models"), metavar="FOLDER")
+    add_board_options(parser)
     parser.add_argument(
         "--noisy", type=Path, help="WAV, 16 kHz mono; default: a published test mixture"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/board"), metavar="FOLDER")
-    parser.add_argument("--firmware", type=Path, default=FIRMWARE, help=argparse.SUPPRESS)
-    parser.add_argument("--plugin", type=Path, default=PLUGIN, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -88,17 +73,8 @@ def _read(path: Path) -> tuple[NDArray[np.int16], None]:
 
 def _published_mixture() -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """Noisy and clean of the first test mixture at 3 dB."""
-    clips = [clip for clip in clips_of("embedded") if clip.split == "test"]
-    with tempfile.TemporaryDirectory() as name:
-        stores = []
-        for role in ("speech", "noise"):
-            folder = Path(name) / role
-            build_store((clip for clip in clips if clip.role == role), folder)
-            stores.append(Store(folder))
-        mixtures = load_mixtures(_MIXTURES, *stores)
-        mixture = next(m for m in mixtures if m.snr_db == _DEMO_SNR_DB)
-        noisy = np.rint(mixture.noisy * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1)
-        return noisy.astype(np.int16), np.array(mixture.clean)
+    mixture = next(m for m in board_mixtures(per_snr=1) if m.snr_db == _DEMO_SNR_DB)
+    return mixture.noisy, mixture.clean
 
 
 def _write(path: Path, samples: NDArray[np.int16]) -> None:
@@ -114,19 +90,24 @@ def _table(
     noisy: NDArray[np.int16],
     clean: NDArray[np.float32] | None,
 ) -> Table:
-    cpu_unit = "instructions" if board == "virtual" else "ticks"
-    per_unit = TICKS_PER_INSTRUCTION if board == "virtual" else 1.0
-    source = "emulator" if board == "virtual" else "fvp"
+    is_virtual = board == "virtual"
+    per_unit = TICKS_PER_INSTRUCTION if is_virtual else 1.0
     table = Table(
         title=f"One 16 ms hop on the {board} board; firmware without model: "
         f"{size.flash_bytes:,} bytes flash, {size.ram_bytes:,} bytes RAM"
     )
-    for heading in ("model", "engine", "model flash B", "arena B", "weights in SRAM B"):
-        table.add_column(heading, justify="left" if heading in ("model", "engine") else "right")
-    table.add_column(f"NPU cycles ({source})", justify="right")
-    table.add_column(f"CPU {cpu_unit}", justify="right")
-    table.add_column("real-time factor", justify="right")
-    table.add_column("SI-SDR dB", justify="right")
+    for heading in ("model", "engine"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (
+        "model flash\nbytes",
+        "arena\nbytes",
+        "SRAM for\nweights",
+        f"NPU cycles\n({'emulator' if is_virtual else 'fvp'})",
+        "CPU\ninstructions" if is_virtual else "CPU\nticks",
+        "real-time\nfactor",
+        "SI-SDR\ndB",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, row in rows.items():
         table.add_row(
             name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,10 +25,6 @@ _PLACEMENTS: dict[MemoryMode, WeightsPlacement] = {
     "Sram_Only": WeightsPlacement.SRAM_AT_BOOT,
 }
 _MEMORY_TIMINGS = {"Ethos_U55_High_End_Embedded": HIGH_END_EMBEDDED}
-# ELF section header: type and flags.
-_HAS_NO_CONTENT, _IS_LOADED, _IS_WRITABLE = 8, 2, 1
-# Memory that the firmware lends to engines; the model's own use of it is reported.
-_SHARED_MEMORY_SECTIONS = {".npu_sram"}
 
 
 class _FrontEndFields(BaseModel):
@@ -100,41 +95,6 @@ def package_model(
         placement=_PLACEMENTS[card.memory_mode],
         memory_timing=_MEMORY_TIMINGS.get(system_config),
     )
-
-
-@dataclass(frozen=True)
-class ImageSize:
-    """What a firmware image takes without any model: bytes of flash and of RAM."""
-
-    flash_bytes: int
-    ram_bytes: int
-
-
-def image_size(image: Path) -> ImageSize:
-    """Add up the loaded sections of a 32-bit ELF file.
-
-    Raises:
-        TargetError: not such a file.
-    """
-    content = image.read_bytes()
-    try:
-        if content[:5] != b"\x7fELF\x01":
-            raise TargetError(f"{image}: not a 32-bit ELF file")
-        (table,) = struct.unpack_from("<I", content, 32)
-        size, count, names_index = struct.unpack_from("<HHH", content, 46)
-        headers = [struct.unpack_from("<6I", content, table + size * i) for i in range(count)]
-    except (struct.error, IndexError) as error:
-        raise TargetError(f"{image}: damaged ELF file ({error})") from error
-    names_offset = headers[names_index][4]
-    flash = ram = 0
-    for name, kind, flags, _, _, length in headers:
-        start = names_offset + name
-        text = content[start : content.index(b"\0", start)].decode(errors="replace")
-        if not flags & _IS_LOADED or text in _SHARED_MEMORY_SECTIONS:
-            continue
-        flash += length if kind != _HAS_NO_CONTENT else 0
-        ram += length if flags & _IS_WRITABLE else 0
-    return ImageSize(flash, ram)
 
 
 @dataclass(frozen=True)

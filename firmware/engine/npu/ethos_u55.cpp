@@ -1,6 +1,7 @@
 #include "engine/npu/ethos_u55.h"
 
 #include "engine/npu/pmu.h"
+#include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
 
 namespace enhancer::ethos_u55 {
@@ -9,28 +10,6 @@ namespace {
 using platform::npu_read;
 using platform::npu_write;
 
-enum Register : std::uint32_t {
-  kId = 0x000,
-  kStatus = 0x004,
-  kCommand = 0x008,
-  kReset = 0x00C,
-  kQueueBase = 0x010,
-  kQueueConfig = 0x01C,
-  kQueueSize = 0x020,
-  kProtection = 0x024,
-  kConfig = 0x028,
-  kRegionConfig = 0x03C,
-  kAxiLimit0 = 0x040,
-  kBasePointer0 = 0x080,
-};
-
-constexpr std::uint32_t kStatusBusFault = 1U << 2;
-constexpr std::uint32_t kStatusResetPending = 1U << 3;
-constexpr std::uint32_t kStatusCommandParseError = 1U << 4;
-constexpr std::uint32_t kStatusCommandEnd = 1U << 5;
-constexpr std::uint32_t kStatusEccFault = 1U << 8;
-
-constexpr std::uint32_t kCommandRun = 1U << 0;
 constexpr std::uint32_t kPrivilegedSecure = 1;
 /// Architecture version in the ID register: major (4 bits), minor (8 bits), patch (4 bits).
 constexpr std::uint32_t kArchitectureShift = 16;

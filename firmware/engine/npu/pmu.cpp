@@ -1,5 +1,6 @@
 #include "engine/npu/pmu.h"
 
+#include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
 
 namespace enhancer::ethos_u55 {
@@ -7,17 +8,6 @@ namespace {
 
 using platform::npu_read;
 using platform::npu_write;
-
-enum Register : std::uint32_t {
-  kControl = 0x180,
-  kEnableSet = 0x184,
-  kEnableClear = 0x188,
-  kCycleLow = 0x1A0,
-  kCycleHigh = 0x1A4,
-  kCycleConfig = 0x1A8,
-  kCounter0 = 0x300,
-  kEventType0 = 0x380,
-};
 
 enum Event : std::uint32_t {
   kNpuActive = 0x23,
@@ -33,23 +23,23 @@ constexpr std::uint32_t kAllCounters = 0x8000000F;
 }  // namespace
 
 void pmu::start() {
-  npu_write(kControl, kEnableAndClear);
-  npu_write(kCycleConfig, 0);
+  npu_write(kPmuControl, kEnableAndClear);
+  npu_write(kPmuCycleConfig, 0);
   for (std::uint32_t index = 0; index < 4; ++index) {
-    npu_write(kEventType0 + 4 * index, kEvents[index]);
+    npu_write(kPmuEventType0 + 4 * index, kEvents[index]);
   }
-  npu_write(kEnableSet, kAllCounters);
+  npu_write(kPmuEnableSet, kAllCounters);
 }
 
 NpuCounters pmu::stop() {
-  npu_write(kEnableClear, kAllCounters);
+  npu_write(kPmuEnableClear, kAllCounters);
   NpuCounters counters;
-  counters.total_cycles = npu_read(kCycleLow) | static_cast<std::uint64_t>(npu_read(kCycleHigh))
-                                                    << 32;
-  counters.active_cycles = npu_read(kCounter0);
-  counters.axi0_read_beats = npu_read(kCounter0 + 4);
-  counters.axi0_write_beats = npu_read(kCounter0 + 8);
-  counters.axi1_read_beats = npu_read(kCounter0 + 12);
+  counters.total_cycles =
+      npu_read(kPmuCycleLow) | static_cast<std::uint64_t>(npu_read(kPmuCycleHigh)) << 32;
+  counters.active_cycles = npu_read(kPmuCounter0);
+  counters.axi0_read_beats = npu_read(kPmuCounter0 + 4);
+  counters.axi0_write_beats = npu_read(kPmuCounter0 + 8);
+  counters.axi1_read_beats = npu_read(kPmuCounter0 + 12);
   return counters;
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "platform/corstone300/registers.h"
+#include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
 
 extern "C" {
@@ -27,9 +28,7 @@ volatile std::uint32_t systick_wraps = 0;
 volatile bool npu_interrupt = false;
 
 void clear_npu_interrupt() {
-  constexpr std::uint32_t kCommandRegister = 0x008;
-  constexpr std::uint32_t kClearInterrupt = 1U << 1;
-  platform::npu_write(kCommandRegister, kClearInterrupt);
+  platform::npu_write(ethos_u55::kCommand, ethos_u55::kCommandClearInterrupt);
   npu_interrupt = true;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "npu_device.h"
+#include "platform/ethos_u55_registers.h"
 #include "platform/host/host_npu.h"
 
 namespace enhancer {
@@ -121,10 +122,8 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
 
 bool npu_wait_for_interrupt(std::uint64_t /*timeout_ticks*/) {
   // The virtual NPU works while its command register is written: it has answered or never will.
-  constexpr std::uint32_t kCommandRegister = 0x008;
-  constexpr std::uint32_t kClearInterrupt = 1U << 1;
   const bool raised = npu_interrupt;
-  npu_write(kCommandRegister, kClearInterrupt);
+  npu_write(ethos_u55::kCommand, ethos_u55::kCommandClearInterrupt);
   npu_interrupt = false;
   return raised;
 }
