@@ -8,6 +8,7 @@ import pytest
 from pipeline.config import Model
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
+from pipeline.keras import tf
 from pipeline.lowering.read_back import read_step_graph
 from pipeline.lowering.step_graph import build_step_graph, integer_matrix
 from pipeline.models import MaskNet
@@ -40,7 +41,7 @@ def test_tflite_equals_training_in_every_bit_of_a_long_stream(seed: int, sparsit
     features = np.random.default_rng(seed).normal(scale=0.4, size=(500, 32)).clip(-1, 1)
     runner = TfliteRunner(build_step_graph(weights, "net"))
     deployed = stream(runner, features.astype(np.float32))
-    network = weights.build()
+    network = tf.function(weights.build())
     expected = network(features[None].astype(np.float32)).numpy()[0]
     np.testing.assert_array_equal(runner.outputs["mask"].dequantize(deployed), expected)
     assert len(np.unique(deployed)) > 20
