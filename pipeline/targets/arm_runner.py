@@ -17,10 +17,13 @@ import selectors
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from pipeline.targets import Array, ModelInterface, TensorSpec, check_inputs
 from pipeline.targets.board import BoardError
 from pipeline.targets.npu_model import EmulatedNpu
 from pipeline.targets.npu_server import NpuModel, NpuServer
@@ -41,9 +44,9 @@ _ERROR = re.compile(r"^(?:ERROR - .*|TFLM - (?:Failed to |Didn't find op for ).*
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One inference: the outputs' bytes one after the other, and the runner's counters by name."""
+    """One inference: the outputs, and the runner's counters by name."""
 
-    outputs: bytes
+    outputs: dict[str, Array]
     metrics: Mapping[str, int]
 
 
@@ -73,19 +76,22 @@ class ArmRunner:
     npu: NpuModel = field(default_factory=EmulatedNpu)
     timeout_s: float = 120.0
 
-    def run(self, model: bytes, inputs: Sequence[bytes], output_bytes: int) -> ArmRun:
+    def run(self, model: bytes, interface: ModelInterface, inputs: Mapping[str, Array]) -> ArmRun:
         """Run one inference of a `.tflite`, compiled by Vela or not.
 
         Args:
             model: the file's content.
-            inputs: content of each input tensor in the model's order.
-            output_bytes: size of all outputs together.
+            interface: of the model, tensors in the file's order.
+            inputs: by name, as `Runner.step` takes them.
 
         Raises:
+            TargetError: inputs that do not fit the interface.
             BoardError: the runner reported an error or did not end in time.
         """
         image = find_image()
-        data = b"".join(inputs)
+        check_inputs(interface.inputs, inputs)
+        data = b"".join(inputs[name].tobytes() for name in interface.inputs)
+        output_bytes = sum(_size_bytes(spec) for spec in interface.outputs.values())
         if max(len(model), len(data), output_bytes) > _SLOT_BYTES:
             raise BoardError(f"model and tensors must be at most {_SLOT_BYTES} bytes each")
         with tempfile.TemporaryDirectory(prefix="board-") as name:
@@ -105,7 +111,7 @@ class ArmRunner:
         if error is not None or metrics is None:
             reason = error.group(0) if error is not None else console.strip()[-400:]
             raise BoardError(f"Arm's inference runner failed: {reason}")
-        return ArmRun(outputs, _parse_metrics(metrics.group(1)))
+        return ArmRun(_split(outputs, interface.outputs), _parse_metrics(metrics.group(1)))
 
     def _boot(self, image: Path, directory: Path) -> str:
         """Run until the end-of-transmission character; the image itself never stops."""
@@ -127,6 +133,20 @@ class ArmRunner:
         finally:
             qemu.kill()
             qemu.wait()
+
+
+def _size_bytes(spec: TensorSpec) -> int:
+    return int(np.prod(spec.shape)) * spec.dtype.itemsize
+
+
+def _split(content: bytes, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+    """Tensors that lie one after the other."""
+    tensors = {}
+    for name, spec in specs.items():
+        size = _size_bytes(spec)
+        tensors[name] = np.frombuffer(content[:size], spec.dtype).reshape(spec.shape)
+        content = content[size:]
+    return tensors
 
 
 def _place(ddr: mmap.mmap, address: int, content: bytes) -> None:

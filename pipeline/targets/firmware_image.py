@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pipeline.targets import TargetError
 
-# ELF section header: type and flags.
-_HAS_NO_CONTENT, _IS_LOADED, _IS_WRITABLE = 8, 2, 1
+# ELF section header: types and flags.
+_CONTENT, _NO_CONTENT = 1, 8
+_IS_LOADED, _IS_WRITABLE = 2, 1
 # Memory that the firmware lends to engines; the model's own use of it is reported.
 _SHARED_MEMORY_SECTIONS = {".npu_sram"}
 
@@ -43,6 +44,7 @@ def image_size(image: Path) -> ImageSize:
         text = content[names_offset + name :].partition(b"\0")[0].decode(errors="replace")
         if not flags & _IS_LOADED or text in _SHARED_MEMORY_SECTIONS:
             continue
-        flash += length if kind != _HAS_NO_CONTENT else 0
-        ram += length if flags & _IS_WRITABLE else 0
+        flash += length if kind != _NO_CONTENT else 0
+        # Tables of constructors are marked writable too, but stay in flash.
+        ram += length if flags & _IS_WRITABLE and kind in (_CONTENT, _NO_CONTENT) else 0
     return ImageSize(flash, ram)

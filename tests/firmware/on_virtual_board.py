@@ -16,10 +16,14 @@ from compiled_enhancer import Compiled
 from enhancer_model import BANDS
 from numpy.typing import NDArray
 
-from pipeline.dsp import istft, stft
+from pipeline.targets.agreement import compare_with_host
+from pipeline.targets.arm_check import compare
 from pipeline.targets.arm_runner import ArmRunner
 from pipeline.targets.board import BoardError, Enhanced, benchmark, enhance, run_command
+from pipeline.targets.deployment import DeploymentCard, card_path, package_model
+from pipeline.targets.firmware_image import image_size
 from pipeline.targets.memory_timing import HIGH_END_EMBEDDED
+from pipeline.targets.mixtures import board_mixtures
 from pipeline.targets.npu_model import EmulatedNpu
 from pipeline.targets.npu_server import Completion, GuestMemory, NpuServer, Registers, Status
 from pipeline.targets.package import (
@@ -30,6 +34,7 @@ from pipeline.targets.package import (
 )
 from pipeline.targets.package_layout import WeightsPlacement
 from pipeline.targets.protocol import FirmwareError, FirmwareLog
+from pipeline.targets.tflite import TfliteRunner
 from pipeline.targets.tflm import TflmRunner
 from pipeline.targets.virtual import SOCKET_FILE, VirtualBoard, qemu_command, semihosting
 
@@ -37,6 +42,7 @@ SOURCES = Path(__file__).parents[2] / "firmware"
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
 FIRMWARE = BUILD / "board" / "platform" / "corstone300" / "enhancer.elf"
 PLUGIN = BUILD / "host" / "virtual" / "libnpu.so"
+SHIPPED_MODELS = sorted((SOURCES.parent / "tflite_models").glob("*.tflite"))
 HOST_PROGRAM = BUILD / "sanitized" / "platform" / "host" / "enhancer_host"
 # The float parts of firmware and pipeline.dsp may differ in their last bits.
 AUDIO_LSB = 1
@@ -74,21 +80,11 @@ def package(
 
 def check_against_host(result: Enhanced, compiled: Compiled, noisy: NDArray[np.int16]) -> None:
     """Integers equal the emulator's exactly; float parts equal pipeline.dsp within the bounds."""
-    assert len(result.samples) == len(noisy)
-    np.testing.assert_array_equal(result.mask, compiled.masks(result.features))
-
-    spectrum = stft(noisy.astype(np.float32) / 32768)
-    spec = compiled.spec("features")
-    info = np.iinfo(spec.dtype)
-    features = compiled.front_end.features(np.abs(spectrum)) / np.float32(spec.scale)
-    stored = np.clip(np.rint(features) + spec.zero_point, info.min, info.max)
-    assert np.abs(stored - result.features).max() <= FEATURE_LSB
-
-    spec = compiled.spec("mask")
-    mask = (result.mask.astype(np.float32) - spec.zero_point) * np.float32(spec.scale)
-    expected = istft(spectrum * compiled.front_end.gains(mask), len(noisy))
-    expected_samples = np.clip(np.rint(expected * 32768), -32768, 32767)
-    assert np.abs(expected_samples - result.samples).max() <= AUDIO_LSB
+    agreement = compare_with_host(result, compiled.emulator, compiled.front_end, noisy)
+    assert agreement.mask_values == result.features.size
+    assert agreement.mask_mismatches == 0
+    assert agreement.feature_steps <= FEATURE_LSB
+    assert agreement.sample_steps <= AUDIO_LSB
     assert result.samples.std() > 100
 
 
@@ -332,41 +328,67 @@ def test_the_plugin_refuses_what_it_does_not_know(compiled: Compiled) -> None:
         run_command(board, package(compiled).content, "benchmark")
 
 
-def test_arms_runner_computes_the_same_bytes(compiled: Compiled) -> None:
-    """TFLite Micro and Arm's driver in Arm's image, for the model on the NPU and on the CPU."""
-    vela_runner = ArmRunner(PLUGIN)
-    tflm = TflmRunner(compiled.tflite)
+def random_inputs(compiled: Compiled) -> dict[str, NDArray[np.integer]]:
     rng = np.random.default_rng(9)
-    for _ in range(2):
-        inputs = {
-            name: rng.integers(-128, 128, spec.shape).astype(spec.dtype)
-            for name, spec in tflm.inputs.items()
-        }
-        expected = tflm.step(inputs)
-        run = vela_runner.run(
-            compiled.vela_tflite,
-            [inputs[spec.name].tobytes() for spec in compiled.vela.inputs],
-            sum(spec.size_bytes for spec in compiled.vela.outputs),
-        )
-        by_emulator = compiled.step(inputs)
-        names = [spec.name for spec in compiled.vela.outputs]
-        assert run.outputs == b"".join(by_emulator[name].tobytes() for name in names)
-        assert run.metrics["NPU TOTAL"] > 0
-        on_cpu = ArmRunner(PLUGIN).run(
-            compiled.tflite,
-            [value.tobytes() for value in inputs.values()],
-            len(run.outputs),
-        )
-        assert on_cpu.outputs == b"".join(value.tobytes() for value in expected.values())
+    return {
+        name: rng.integers(-128, 128, spec.shape).astype(spec.dtype)
+        for name, spec in compiled.emulator.inputs.items()
+    }
 
 
-def test_a_corrupt_model_fails_in_arms_runner(compiled: Compiled) -> None:
+def test_arms_runner_computes_the_same_on_npu_and_cpu(compiled: Compiled) -> None:
+    """TFLite Micro and Arm's driver in Arm's image; on the CPU, CMSIS-NN kernels."""
+    runner, inputs = ArmRunner(PLUGIN), random_inputs(compiled)
+    tflm = TflmRunner(compiled.tflite)
+    on_npu = runner.run(compiled.vela_path.read_bytes(), compiled.emulator, inputs)
+    on_cpu = runner.run(compiled.tflite, tflm, inputs)
+    assert on_npu.metrics["NPU TOTAL"] > 0
+    for run, expected in (
+        (on_npu, compiled.emulator.step(inputs)),
+        (on_cpu, tflm.step(inputs)),
+    ):
+        assert run.outputs.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(run.outputs[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("model", SHIPPED_MODELS, ids=lambda path: path.stem)
+def test_shipped_models_compute_tflites_bytes_in_arms_runner(model: Path) -> None:
+    for form in compare(model, ArmRunner(PLUGIN), hops=2):
+        assert form.compared_bytes > 0
+        assert form.differing_bytes == 0, form.form
+
+
+def test_a_model_for_another_npu_fails_in_arms_runner(compiled: Compiled) -> None:
     with pytest.raises(BoardError, match="Arm's inference runner failed"):
         ArmRunner(PLUGIN, macs_per_cycle=256).run(
-            compiled.vela_tflite,
-            [bytes(spec.size_bytes) for spec in compiled.vela.inputs],
-            sum(spec.size_bytes for spec in compiled.vela.outputs),
+            compiled.vela_path.read_bytes(), compiled.emulator, random_inputs(compiled)
         )
+
+
+@pytest.mark.parametrize("model", SHIPPED_MODELS, ids=lambda path: path.stem)
+def test_shipped_models_enhance_speech_as_on_the_host(
+    board: VirtualBoard, model: Path, tmp_path: Path
+) -> None:
+    noisy = board_mixtures(per_snr=1)[0].noisy[:16_000]
+    result = enhance(board, package_model(model, tmp_path), noisy)
+    front_end = DeploymentCard.read(card_path(model)).to_front_end()
+    agreement = compare_with_host(result, TfliteRunner(model), front_end, noisy)
+    assert agreement.mask_mismatches == 0
+    assert agreement.feature_steps <= FEATURE_LSB
+    assert agreement.sample_steps <= AUDIO_LSB
+
+
+def test_the_size_of_the_image_is_what_the_toolchain_says() -> None:
+    listing = subprocess.run(
+        ["arm-none-eabi-size", "-A", FIRMWARE], capture_output=True, text=True, check=True
+    )
+    sizes = {words[0]: int(words[1]) for words in map(str.split, listing.stdout.splitlines())
+             if len(words) == 3 and words[0].startswith(".")}  # fmt: skip
+    in_flash = (".vectors", ".text", ".ARM.exidx", ".init_array", ".data")
+    size = image_size(FIRMWARE)
+    assert size.flash_bytes == sum(sizes.get(name, 0) for name in in_flash)
+    assert size.ram_bytes == sum(sizes[name] for name in (".data", ".bss", ".heap", ".stacks"))
 
 
 def test_the_sanitized_host_build_runs_the_whole_firmware(

@@ -8,6 +8,12 @@ namespace enhancer {
 namespace {
 
 constexpr std::size_t kNpuAlignment = 16;
+constexpr std::size_t kStateBytes = 8192;
+
+/// The arena may reuse a state's place during a job, so states wait here between hops. Not a
+/// member: an object with virtual functions is initialized data, and these zeros would be kept in
+/// flash.
+std::uint8_t state_memory[kStateBytes];
 
 constexpr std::size_t align_up(std::size_t bytes) {
   return (bytes + kNpuAlignment - 1) / kNpuAlignment * kNpuAlignment;
@@ -51,7 +57,7 @@ Status NpuEngine::load(const ModelPackage& package) {
 }
 
 void NpuEngine::reset_state() {
-  std::uint8_t* state = state_;
+  std::uint8_t* state = state_memory;
   for (std::size_t index = 0; index < package_->states; ++index) {
     const TensorRecord& tensor = package_->state_in[index];
     // An int16 tensor has zero point 0, so one byte value serves both types.
@@ -63,7 +69,7 @@ void NpuEngine::reset_state() {
 Status NpuEngine::infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
                         NpuCounters& counters) {
   std::memcpy(arena_at(package_->features), features.data(), features.size());
-  std::uint8_t* state = state_;
+  std::uint8_t* state = state_memory;
   for (std::size_t index = 0; index < package_->states; ++index) {
     const TensorRecord& tensor = package_->state_in[index];
     std::memcpy(arena_at(tensor), state, tensor.bytes);
@@ -72,7 +78,7 @@ Status NpuEngine::infer(Span<const std::uint8_t> features, Span<std::uint8_t> ma
   if (const Status status = ethos_u55::run(job_, counters); !status.ok()) {
     return status;
   }
-  state = state_;
+  state = state_memory;
   for (std::size_t index = 0; index < package_->states; ++index) {
     const TensorRecord& tensor = package_->state_out[index];
     std::memcpy(state, arena_at(tensor), tensor.bytes);

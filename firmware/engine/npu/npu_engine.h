@@ -17,16 +17,12 @@ class NpuEngine final : public Engine {
   MemoryUse memory_use() const override;
 
  private:
-  static constexpr std::size_t kStateBytes = 8192;
-
   std::uint8_t* arena_at(const TensorRecord& tensor) {
     return job_.arena.data() + tensor.arena_offset;
   }
 
   const ModelPackage* package_ = nullptr;
   ethos_u55::Job job_{};
-  /// The arena may reuse a state's place during a job, so states wait here between hops.
-  std::uint8_t state_[kStateBytes] = {};
 };
 
 }  // namespace enhancer
