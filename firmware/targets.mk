@@ -3,6 +3,8 @@
 #   make firmware-check  clang-format, clang-tidy
 #   make firmware-test   all checks of the firmware, on this machine and on the virtual board
 #   make virtual-demo    enhance a noisy file on the virtual board
+#   make firmware-results  tables of size, cost and quality of every model on the virtual board;
+#                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
 # They need Debian 12 or 13; missing packages are installed (with sudo unless root). READY is the top
 # makefile's stamp of the Python environment in BIN.
 
@@ -18,7 +20,8 @@ TIDY_HOST_SOURCES := $(shell find firmware/app firmware/base firmware/dsp firmwa
 	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*')
 TIDY_BOARD_SOURCES := $(shell find firmware/platform/corstone300 -name '*.cpp')
 
-.PHONY: firmware firmware-packages firmware-check firmware-test virtual-demo
+.PHONY: firmware firmware-packages firmware-check firmware-test virtual-demo firmware-results \
+	arm-runner
 
 firmware-packages:
 	firmware/third_party/install_packages.sh $(FIRMWARE_PACKAGES)
@@ -43,17 +46,24 @@ firmware-check: firmware
 		-mfloat-abi=hard -E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr.*\),\1,p')) \
 		$(TIDY_BOARD_SOURCES)
 
-firmware-test: firmware-check
+# Arm's prebuilt inference runner, to compare with.
+arm-runner: $(READY)
+	$(BIN)/pip install --quiet --no-deps --require-hashes \
+		-r firmware/third_party/arm_runner_requirements.txt
+
+firmware-test: firmware-check arm-runner
 	cmake -S firmware -B $(FIRMWARE_BUILD)/sanitized -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
-	$(BIN)/pip install --quiet --no-deps --require-hashes \
-		-r firmware/third_party/arm_runner_requirements.txt
 	$(BIN)/python -m pytest -q -n 0 tests/firmware/on_virtual_board.py
 
 virtual-demo: firmware
 	$(BIN)/python -m pipeline.targets.demo
+
+firmware-results: firmware arm-runner
+	$(BIN)/python -m pipeline.targets.results $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m pipeline.targets.arm_check
 
 # Lint the Dockerfile and build its stages that need only Debian and PyPI, with buildah (as root).
 .PHONY: docker-check

@@ -11,8 +11,8 @@ namespace enhancer {
 /// Reads 16-bit mono PCM at 16 kHz from a RIFF/WAVE file.
 class WavReader {
  public:
-  /// Find the samples. Errors: file_open, wav_malformed (actual = bytes into the file), and
-  /// wav_unsupported (actual = format tag, channels, rate or bits that is not supported).
+  /// Find the samples. Errors: file_open, wav_malformed, and wav_unsupported (expected and actual
+  /// = format tag, channels, rate or bits).
   Status open(const char* path);
   std::uint32_t samples() const { return samples_; }
 

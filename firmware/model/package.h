@@ -9,7 +9,7 @@ namespace enhancer {
 
 /// The model package: everything that differs between models, in one checked blob that the
 /// firmware finds in memory at run time. Layout: docs/firmware.md, written by
-/// pipeline/targets/package.py. All fields are little-endian; views point into the blob.
+/// pipeline/targets/package_layout.py. All fields are little-endian; views point into the blob.
 
 enum class TensorRole : std::uint8_t { kFeatures = 0, kMask = 1, kStateIn = 2, kStateOut = 3 };
 /// Codes of the TFLite schema.

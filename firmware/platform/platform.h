@@ -5,8 +5,8 @@
 
 #include "base/span.h"
 
-/// All that the rest of the firmware needs from a board. One implementation is linked: see
-/// platform/corstone300 and platform/host; docs/firmware.md tells how to add another.
+/// All that the rest of the firmware needs from a board. One implementation is linked, such as
+/// platform/corstone300 or platform/host; README.md beside this file tells how to add another.
 namespace enhancer::platform {
 
 /// Short name for reports, for example "corstone300".
@@ -38,16 +38,17 @@ void npu_write(std::uint32_t offset, std::uint32_t value);
 /// interrupt is cleared in the NPU. Returns false on timeout.
 bool npu_wait_for_interrupt(std::uint64_t timeout_ticks);
 
-/// Let another driver handle the NPU interrupt: its handler must clear it in the NPU. From then on
-/// npu_wait_for_interrupt() does not return true. `handler` runs in interrupt context.
+/// Program the timing adapter of NPU AXI port 0 or 1 where the board has them, else do nothing;
+/// registers as in MemoryTiming (model/package.h).
+void npu_set_memory_timing(int axi_port, Span<const std::uint32_t> registers);
+
+/// The next two are called by the tflm engine only, whose driver is Arm's.
+/// Let that driver handle the NPU interrupt: `handler` runs in interrupt context and must clear it
+/// in the NPU. From then on npu_wait_for_interrupt() does not return true.
 void npu_set_interrupt_handler(void (*handler)());
 
 /// Where that driver finds the registers.
 void* npu_register_base();
-
-/// Program the timing adapter of NPU AXI port 0 or 1 where the board has them; registers as in
-/// MemoryTiming.
-void npu_set_memory_timing(int axi_port, Span<const std::uint32_t> registers);
 
 /// A file on the machine that hosts the simulation or debugger. Closed by the destructor.
 class File {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 
 /* The part of QEMU's internal interface that the plugin uses. Distribution builds of QEMU export

@@ -13,8 +13,8 @@ from pipeline.targets import Array, TensorSpec, check_inputs
 class EmulatorRunner:
     """Runs a model compiled by Vela; see `pipeline.targets.Runner`."""
 
-    def __init__(self, compiled: Path) -> None:
-        """Load a fully mapped ``*_vela.tflite``.
+    def __init__(self, compiled: Path | bytes) -> None:
+        """Load a fully mapped ``*_vela.tflite`` file or its bytes.
 
         Raises:
             EthosUError: the file is damaged, or leaves operators to the CPU.

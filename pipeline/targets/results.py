@@ -62,16 +62,18 @@ def main() -> None:
         board = open_board(options)
         size = image_size(options.firmware)
         mixtures = board_mixtures(options.corpus, options.per_snr)
+        journal = Journal(options.journal)
         rows = []
         with Reporter() as report, tempfile.TemporaryDirectory() as scratch:
             for model in models:
                 run = f"{options.board} {_digest(options.firmware, model, card_path(model))}"
                 evaluator = _Evaluator(board, model, run, Path(scratch))
-                known = {row.mixture: row for row in _read(options.journal) if row.run == run}
+                known = journal.rows(run)
                 for done, mixture in enumerate(mixtures, start=1):
-                    row = known.get(mixture.name) or evaluator.evaluate(mixture)
-                    if mixture.name not in known:
-                        _append(options.journal, row)
+                    row = known.get(mixture.name)
+                    if row is None:
+                        row = evaluator.evaluate(mixture)
+                        journal.append(row)
                     rows.append(row)
                     report(model.stem, done, len(mixtures))
     except (ValueError, OSError, BoardError, FirmwareError) as error:
@@ -139,22 +141,37 @@ def _digest(*files: Path) -> str:
     ).hexdigest()
 
 
-def _read(journal: Path) -> list[Row]:
-    if not journal.exists():
-        return []
-    rows = []
-    for number, line in enumerate(journal.read_text().splitlines(keepends=True), start=1):
-        try:
-            rows.append(Row.model_validate_json(line))
-        except ValidationError as error:
-            raise ValueError(f"{journal}: line {number} is not a result; delete it") from error
-    return rows
+class Journal:
+    """Rows already measured, one JSON line each; what a kill left of the last line is dropped."""
 
+    def __init__(self, path: Path) -> None:
+        """Open or create.
 
-def _append(journal: Path, row: Row) -> None:
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a") as file:
-        file.write(row.model_dump_json() + "\n")
+        Raises:
+            ValueError: a line is not a row; the text names it.
+        """
+        self._path = path
+        self._rows: list[Row] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                self._rows.append(Row.model_validate_json(line))
+            except ValidationError as error:
+                raise ValueError(f"{path}: line {number} is not a result; delete it") from error
+        if whole != content:
+            path.write_bytes(whole)
+
+    def rows(self, run: str) -> dict[str, Row]:
+        """What is known of a run, by mixture."""
+        return {row.mixture: row for row in self._rows if row.run == run}
+
+    def append(self, row: Row) -> None:
+        """Keep a row."""
+        self._rows.append(row)
+        with self._path.open("a") as file:
+            file.write(row.model_dump_json() + "\n")
 
 
 def cost_table(rows: Sequence[Row], size: ImageSize, board: str) -> list[str]:

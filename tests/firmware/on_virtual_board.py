@@ -5,6 +5,7 @@ Needs the firmware build and QEMU, so pytest collects it only by name: `make fir
 
 from __future__ import annotations
 
+import io
 import struct
 import subprocess
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from compiled_enhancer import Compiled
 from enhancer_model import BANDS
 from numpy.typing import NDArray
@@ -19,7 +21,14 @@ from numpy.typing import NDArray
 from pipeline.targets.agreement import compare_with_host
 from pipeline.targets.arm_check import compare
 from pipeline.targets.arm_runner import ArmRunner
-from pipeline.targets.board import BoardError, Enhanced, benchmark, enhance, run_command
+from pipeline.targets.board import (
+    PACKAGE_FILE,
+    BoardError,
+    Enhanced,
+    benchmark,
+    enhance,
+    run_command,
+)
 from pipeline.targets.deployment import DeploymentCard, card_path, package_model
 from pipeline.targets.firmware_image import image_size
 from pipeline.targets.memory_timing import HIGH_END_EMBEDDED
@@ -306,6 +315,53 @@ def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: C
     assert error_of(run_command(board, content, "benchmark")) == "golden_missing"
     assert error_of(run_command(board, content, "dance")) == "usage"
     assert error_of(run_command(board, content, "enhance absent.wav out.wav")) == "file_open"
+
+
+def wav(audio: NDArray[np.int16], rate_hz: int = 16_000, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, audio, rate_hz, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+SECOND = np.ones(16_000, np.int16)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "actual"),
+    [
+        (b"no sound", "wav_malformed", 0),
+        (wav(SECOND)[:40], "wav_malformed", 0),
+        (wav(SECOND)[:-2], "file_read", 15_872),
+        (wav(SECOND, rate_hz=44_100), "wav_unsupported", 44_100),
+        (wav(SECOND.reshape(-1, 2)), "wav_unsupported", 2),
+        (wav(SECOND, subtype="PCM_24"), "wav_unsupported", 24),
+        (wav(SECOND, subtype="FLOAT"), "wav_unsupported", 3),
+    ],
+    ids=["text", "header_only", "cut", "rate", "stereo", "24_bits", "float"],
+)
+def test_bad_wav_files_are_reported(
+    board: VirtualBoard,
+    compiled: Compiled,
+    tmp_path: Path,
+    content: bytes,
+    name: str,
+    actual: int,
+) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    (tmp_path / "in.wav").write_bytes(content)
+    log = FirmwareLog.parse(board.run(tmp_path, "enhance in.wav out.wav"))
+    assert error_of(log) == name
+    assert log.error is not None
+    assert log.error.actual == actual
+
+
+def test_an_output_that_cannot_be_opened_is_reported(
+    board: VirtualBoard, compiled: Compiled, tmp_path: Path
+) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    (tmp_path / "in.wav").write_bytes(wav(SECOND))
+    log = FirmwareLog.parse(board.run(tmp_path, "enhance in.wav absent/out.wav"))
+    assert error_of(log) == "file_open"
 
 
 def test_firmware_errors_are_raised_with_their_names(
