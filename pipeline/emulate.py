@@ -14,18 +14,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
+from pipeline.ethosu.golden import GOLDENS, Arrays
 from pipeline.ethosu.listing import list_program, operation_name
 from pipeline.ethosu.program import build_program
 from pipeline.ethosu.stream import decode_commands
 from pipeline.ethosu.trace import chrome_trace
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
                         "leading axis runs one inference per entry; default: random")  # fmt: skip
     parser.add_argument("--output", type=Path, help="write outputs to this .npz")
     parser.add_argument("--golden", type=Path, help="uncompiled .tflite to compare with")
+    parser.add_argument("--golden-interpreter", choices=GOLDENS, default="tflite",
+                        help="whose reference kernels run it")  # fmt: skip
     parser.add_argument("--state", action="append", default=[], metavar="OUTPUT=INPUT",
                         help="feed an output back into an input; repeatable")  # fmt: skip
     parser.add_argument("--inferences", type=int, default=1, help="how many, without --input")
@@ -90,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
 def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
     """Runs the requested inferences; returns whether anything differs from the golden model."""
     feedback = dict(pair.split("=", 1) for pair in options.state)
-    golden = _Golden(options.golden) if options.golden else None
+    golden = _NamedGolden(emulator.model, options) if options.golden else None
     states: Arrays = {}
     results: list[Arrays] = []
     elements = mismatches = 0
@@ -112,6 +111,38 @@ def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
         np.savez(temporary, **stacked)  # type: ignore[arg-type]
         os.replace(temporary, options.output)
     return mismatches > 0
+
+
+class _NamedGolden:
+    """The uncompiled model under the tensor names of the compiled one.
+
+    Vela's raw output keeps no names, so its tensors are matched by position.
+    """
+
+    def __init__(self, model: VelaModel, options: argparse.Namespace) -> None:
+        self._golden = GOLDENS[options.golden_interpreter](options.golden.read_bytes())
+        by_position = options.model.suffix == ".npz"
+        self._inputs, self._outputs = (
+            _matched([spec.name for spec in specs], names, options.golden, by_position)
+            for specs, names in (
+                (model.inputs, self._golden.inputs),
+                (model.outputs, self._golden.outputs),
+            )
+        )
+
+    def invoke(self, inputs: Arrays) -> Arrays:
+        """Inputs and outputs by the compiled model's names."""
+        outputs = self._golden.invoke({self._inputs[n]: values for n, values in inputs.items()})
+        return {name: outputs[golden] for name, golden in self._outputs.items()}
+
+
+def _matched(
+    names: list[str], golden: tuple[str, ...], path: Path, by_position: bool
+) -> dict[str, str]:
+    """Compiled name -> golden name."""
+    if len(names) != len(golden) or not (by_position or set(names) == set(golden)):
+        raise ValueError(f"{path} has tensors {sorted(golden)}, the compiled model {sorted(names)}")
+    return dict(zip(names, golden if by_position else names, strict=True))
 
 
 def _inputs(model: VelaModel, options: argparse.Namespace, states: set[str]) -> Iterator[Arrays]:
@@ -137,28 +168,6 @@ def _inputs(model: VelaModel, options: argparse.Namespace, states: set[str]) -> 
     batched = {s.name: arrays[s.name].reshape(-1, *s.shape) for s in fed}
     for index in range(min(len(values) for values in batched.values())):
         yield {**start, **{name: values[index] for name, values in batched.items()}}
-
-
-class _Golden:
-    """The uncompiled model on TFLite's reference kernels."""
-
-    def __init__(self, path: Path) -> None:
-        import tensorflow as tf
-
-        self._interpreter = tf.lite.Interpreter(
-            model_path=str(path),
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-        )
-        self._interpreter.allocate_tensors()
-
-    def invoke(self, inputs: Arrays) -> Arrays:
-        interpreter = self._interpreter
-        for detail in interpreter.get_input_details():
-            values = inputs[detail["name"]].reshape(detail["shape"])
-            interpreter.set_tensor(detail["index"], values)
-        interpreter.invoke()
-        details = interpreter.get_output_details()
-        return {d["name"]: interpreter.get_tensor(d["index"]) for d in details}
 
 
 def _report_cost(emulator: Emulator, options: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def compute_cycles(
         records = _SCALE_RECORD_BYTES * geometry.block[2] / _SCALE_BURST_BYTES
         output = max(output, records * system.memory(op.scales.region).read_latency_cycles)
     latency = _block_latency(op, geometry.block, system)
-    floor = (latency + max(mac, decode) + output) / _BLOCKS_IN_FLIGHT
+    floor = latency + (max(mac, decode) + output) / _BLOCKS_IN_FLIGHT
     busy, other = max(mac, decode, floor), max(output, floor)
     longer, shorter = max(busy, other), min(busy, other)
     return ComputeCycles(

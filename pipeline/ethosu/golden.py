@@ -20,7 +20,10 @@ _MICRO_ARENA_BYTES = 1 << 24
 
 
 class Golden(Protocol):
-    """Runs the uncompiled model."""
+    """Runs the uncompiled model; `inputs` and `outputs` are its tensor names, in order."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """One inference: quantized inputs by tensor name to quantized outputs by name."""
@@ -48,6 +51,8 @@ class TfliteGolden:
                 experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
             )
         self._interpreter.allocate_tensors()
+        self.inputs = tuple(d["name"] for d in self._interpreter.get_input_details())
+        self.outputs = tuple(d["name"] for d in self._interpreter.get_output_details())
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Golden.invoke`."""
@@ -74,8 +79,8 @@ class MicroGolden:
         from tflite_micro.python.tflite_micro import runtime
 
         graph = Model.GetRootAs(model, 0).Subgraphs(0)
-        self._inputs = _names(graph, graph.InputsAsNumpy())
-        self._outputs = _names(graph, graph.OutputsAsNumpy())
+        self.inputs = _names(graph, graph.InputsAsNumpy())
+        self.outputs = _names(graph, graph.OutputsAsNumpy())
         try:
             self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=_MICRO_ARENA_BYTES)
         except RuntimeError as error:
@@ -83,15 +88,15 @@ class MicroGolden:
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Golden.invoke`."""
-        for index, name in enumerate(self._inputs):
+        for index, name in enumerate(self.inputs):
             shape = self._interpreter.get_input_details(index)["shape"]
             self._interpreter.set_input(inputs[name].reshape(shape), index)
         self._interpreter.invoke()
-        return {n: self._interpreter.get_output(i) for i, n in enumerate(self._outputs)}
+        return {n: self._interpreter.get_output(i) for i, n in enumerate(self.outputs)}
 
 
-def _names(graph: Any, indices: NDArray[np.int32]) -> list[str]:
-    return [graph.Tensors(int(index)).Name().decode() for index in indices]
+def _names(graph: Any, indices: NDArray[np.int32]) -> tuple[str, ...]:
+    return tuple(graph.Tensors(int(index)).Name().decode() for index in indices)
 
 
 GOLDENS: dict[str, type[TfliteGolden | MicroGolden]] = {

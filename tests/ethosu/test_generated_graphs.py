@@ -15,6 +15,7 @@ from known_differences import references_of
 from tflite_builder import GraphBuilder
 
 from pipeline.ethosu import CpuOperatorError, Emulator, load_vela_model
+from pipeline.ethosu.golden import TfliteGolden
 
 GRAPHS_PER_FAMILY = 8
 
@@ -34,6 +35,18 @@ def test_family_equals_its_reference_bit_for_bit(family: str) -> None:
         for reference, bound in references_of(family).items():
             assert compare(emulator, reference(model), inputs).largest_difference <= bound
     assert compiled
+
+
+def test_logarithm_table_differs_from_tflite_in_its_last_segment_only() -> None:
+    model = generate("logarithm_int16", 11)
+    emulator, golden = Emulator(load_vela_model(vela_compile(model))), TfliteGolden(model)
+    (spec,) = emulator.model.inputs
+    rng = np.random.default_rng(0)
+    first = 32767 - 127
+    below = rng.integers(-32768, first, spec.shape).astype(np.int16)
+    inside = rng.integers(first, 32768, spec.shape).astype(np.int16)
+    assert compare(emulator, golden, {spec.name: below}).mismatches == 0
+    assert compare(emulator, golden, {spec.name: inside}).mismatches > 0
 
 
 def test_vela_sums_over_the_first_of_two_axes_only() -> None:

@@ -1,0 +1,21 @@
+"""A sample of what `python tests/ethosu/prove_models.py` shows on every model at length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prove_models import noisy_hops, prove
+
+from pipeline.targets.tflite import TfliteRunner
+
+MODELS = sorted((Path(__file__).parents[2] / "tflite_models").glob("*.tflite"))
+HOPS = 100
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_stream_on_real_audio_equals_tflite_in_every_byte(model: Path) -> None:
+    proof = prove(model, macs=128, reference=TfliteRunner(model), spectra=noisy_hops(HOPS))
+    assert proof.hops == HOPS
+    assert proof.output_bytes >= HOPS * 1024
+    assert proof.mismatching_bytes == 0
