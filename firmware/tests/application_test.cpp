@@ -32,8 +32,6 @@ class ApplicationTest : public testing::Test {
  protected:
   void SetUp() override {
     fake::reset();
-    fake::platform().npu_registers[0x000] = 0x10104004;
-    fake::platform().npu_registers[0x028] = fake::kConfig;
     fake::platform().on_run = echo_network;
     fake::platform().model = fake::PackageParts().build();
   }

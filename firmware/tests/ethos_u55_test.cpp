@@ -13,11 +13,7 @@ using namespace ethos_u55;
 
 class EthosU55Test : public testing::Test {
  protected:
-  void SetUp() override {
-    fake::reset();
-    registers()[kId] = 0x10104004;
-    registers()[kConfig] = fake::kConfig;
-  }
+  void SetUp() override { fake::reset(); }
   std::map<std::uint32_t, std::uint32_t>& registers() { return fake::platform().npu_registers; }
   Error run_ending_with(std::uint32_t status) {
     fake::platform().on_run = [this, status] {

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "package_builder.h"
 #include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
 
 namespace enhancer {
 namespace fake {
 namespace {
+
+constexpr std::uint32_t kNpuId = 0x10104004;
 
 Platform state;
 bool interrupt = false;
@@ -27,6 +30,8 @@ Platform& platform() { return state; }
 
 void reset() {
   state = Platform{};
+  state.npu_registers[ethos_u55::kId] = kNpuId;
+  state.npu_registers[ethos_u55::kConfig] = kConfig;
   open_files.clear();
   interrupt = false;
 }

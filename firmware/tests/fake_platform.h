@@ -22,6 +22,7 @@ struct Platform {
 };
 
 Platform& platform();
+/// Start over, with the NPU that package_builder.h compiles for.
 void reset();
 
 /// 64-bit pointer register.

@@ -31,8 +31,6 @@ class NpuEngineTest : public testing::Test {
  protected:
   void SetUp() override {
     fake::reset();
-    fake::platform().npu_registers[0x000] = 0x10104004;
-    fake::platform().npu_registers[0x028] = fake::kConfig;
     fake::platform().on_run = counting_network;
   }
   Status load(const fake::PackageParts& parts) {

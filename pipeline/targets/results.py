@@ -12,11 +12,9 @@ import argparse
 import hashlib
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
@@ -24,34 +22,12 @@ from pipeline.targets.agreement import compare_with_host
 from pipeline.targets.board import Board, BoardError
 from pipeline.targets.board_options import add_board_options, models_in, open_board
 from pipeline.targets.deployment import DeploymentCard, card_path, measure, package_model
-from pipeline.targets.firmware_image import ImageSize, image_size
+from pipeline.targets.firmware_image import image_size
+from pipeline.targets.journal import Journal, Row
 from pipeline.targets.mixtures import BoardMixture, board_mixtures
 from pipeline.targets.protocol import FirmwareError
+from pipeline.targets.tables import cost_table, quality_table
 from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.virtual import TICKS_PER_INSTRUCTION
-
-_SOURCES = {"virtual": "emulator", "fvp": "fvp"}
-
-
-class Row(BaseModel):
-    """One mixture through one model on one board; costs are means over its hops."""
-
-    model_config = ConfigDict(frozen=True)
-    run: str
-    model: str
-    mixture: str
-    engine: str
-    package_bytes: int
-    arena_bytes: int
-    npu_cycles: float
-    cpu_ticks: float
-    noisy_si_sdr_db: float
-    board_si_sdr_db: float
-    host_si_sdr_db: float
-    mask_values: int
-    mask_mismatches: int
-    feature_steps: int
-    sample_steps: int
 
 
 def main() -> None:
@@ -139,120 +115,6 @@ def _digest(*files: Path) -> str:
     return hashlib.sha256(
         b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)
     ).hexdigest()
-
-
-class Journal:
-    """Rows already measured, one JSON line each; what a kill left of the last line is dropped."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or create.
-
-        Raises:
-            ValueError: a line is not a row; the text names it.
-        """
-        self._path = path
-        self._rows: list[Row] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                self._rows.append(Row.model_validate_json(line))
-            except ValidationError as error:
-                raise ValueError(f"{path}: line {number} is not a result; delete it") from error
-        if whole != content:
-            path.write_bytes(whole)
-
-    def rows(self, run: str) -> dict[str, Row]:
-        """What is known of a run, by mixture."""
-        return {row.mixture: row for row in self._rows if row.run == run}
-
-    def append(self, row: Row) -> None:
-        """Keep a row."""
-        self._rows.append(row)
-        with self._path.open("a") as file:
-            file.write(row.model_dump_json() + "\n")
-
-
-def cost_table(rows: Sequence[Row], size: ImageSize, board: str) -> list[str]:
-    """Flash, RAM, arena, and the cost of a hop; one line for each model."""
-    per_unit = TICKS_PER_INSTRUCTION if board == "virtual" else 1.0
-    cpu = "CPU instructions (virtual)" if board == "virtual" else "CPU ticks (fvp)"
-    table = _head(
-        ("Model", "Engine"),
-        (
-            "Firmware flash, bytes",
-            "Model flash, bytes",
-            "RAM, bytes",
-            "Arena, bytes",
-            f"NPU cycles ({_SOURCES[board]})",
-            cpu,
-        ),
-    )
-    for model, group in _by_model(rows):
-        numbers = (
-            size.flash_bytes,
-            max(row.package_bytes for row in group),
-            size.ram_bytes,
-            max(row.arena_bytes for row in group),
-            np.mean([row.npu_cycles for row in group]),
-            np.mean([row.cpu_ticks for row in group]) / per_unit,
-        )
-        table.append(_line(model, group[0].engine, *(f"{value:,.0f}" for value in numbers)))
-    return table
-
-
-def quality_table(rows: Sequence[Row]) -> list[str]:
-    """SI-SDR of board and host over the mixtures, and how far apart they are."""
-    table = _head(
-        ("Model",),
-        (
-            "Mixtures",
-            "Noisy, SI-SDR dB",
-            "Board, SI-SDR dB",
-            "Host int8, SI-SDR dB",
-            "Mask values that differ",
-            "Largest feature difference, steps",
-            "Largest sample difference, steps",
-        ),
-    )
-    for model, group in _by_model(rows):
-        levels = (
-            np.mean([row.noisy_si_sdr_db for row in group]),
-            np.mean([row.board_si_sdr_db for row in group]),
-            np.mean([row.host_si_sdr_db for row in group]),
-        )
-        mismatches, values = (
-            sum(row.mask_mismatches for row in group),
-            sum(row.mask_values for row in group),
-        )
-        table.append(
-            _line(
-                model,
-                str(len(group)),
-                *(f"{level:.3f}" for level in levels),
-                f"{mismatches:,} of {values:,}",
-                str(max(row.feature_steps for row in group)),
-                str(max(row.sample_steps for row in group)),
-            )
-        )
-    return table
-
-
-def _by_model(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.model, []).append(row)
-    return list(groups.items())
-
-
-def _head(texts: Sequence[str], numbers: Sequence[str]) -> list[str]:
-    rule = ["---"] * len(texts) + ["---:"] * len(numbers)
-    return [_line(*texts, *numbers), _line(*rule)]
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.targets import TargetError
 from pipeline.targets.firmware_image import ImageSize, image_size
-from pipeline.targets.results import Journal, Row, cost_table, quality_table
+from pipeline.targets.journal import Journal, Row
+from pipeline.targets.tables import cost_table, quality_table
 
 ROW = Row(
     run="virtual abc", model="dense", mixture="m1", engine="npu", package_bytes=2000,

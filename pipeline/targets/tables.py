@@ -1,0 +1,94 @@
+"""A board's results as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pipeline.targets.firmware_image import ImageSize
+from pipeline.targets.journal import Row
+from pipeline.targets.virtual import TICKS_PER_INSTRUCTION
+
+_SOURCES = {"virtual": "emulator", "fvp": "fvp"}
+
+
+def cost_table(rows: Sequence[Row], size: ImageSize, board: str) -> list[str]:
+    """Flash, RAM, arena, and the cost of a hop; one line for each model."""
+    per_unit = TICKS_PER_INSTRUCTION if board == "virtual" else 1.0
+    cpu = "CPU instructions (virtual)" if board == "virtual" else "CPU ticks (fvp)"
+    table = _head(
+        ("Model", "Engine"),
+        (
+            "Firmware flash, bytes",
+            "Model flash, bytes",
+            "RAM, bytes",
+            "Arena, bytes",
+            f"NPU cycles ({_SOURCES[board]})",
+            cpu,
+        ),
+    )
+    for model, group in _by_model(rows):
+        numbers = (
+            size.flash_bytes,
+            max(row.package_bytes for row in group),
+            size.ram_bytes,
+            max(row.arena_bytes for row in group),
+            np.mean([row.npu_cycles for row in group]),
+            np.mean([row.cpu_ticks for row in group]) / per_unit,
+        )
+        table.append(_line(model, group[0].engine, *(f"{value:,.0f}" for value in numbers)))
+    return table
+
+
+def quality_table(rows: Sequence[Row]) -> list[str]:
+    """SI-SDR of board and host over the mixtures, and how far apart they are."""
+    table = _head(
+        ("Model",),
+        (
+            "Mixtures",
+            "Noisy, SI-SDR dB",
+            "Board, SI-SDR dB",
+            "Host int8, SI-SDR dB",
+            "Mask values that differ",
+            "Largest feature difference, steps",
+            "Largest sample difference, steps",
+        ),
+    )
+    for model, group in _by_model(rows):
+        levels = (
+            np.mean([row.noisy_si_sdr_db for row in group]),
+            np.mean([row.board_si_sdr_db for row in group]),
+            np.mean([row.host_si_sdr_db for row in group]),
+        )
+        mismatches, values = (
+            sum(row.mask_mismatches for row in group),
+            sum(row.mask_values for row in group),
+        )
+        table.append(
+            _line(
+                model,
+                str(len(group)),
+                *(f"{level:.3f}" for level in levels),
+                f"{mismatches:,} of {values:,}",
+                str(max(row.feature_steps for row in group)),
+                str(max(row.sample_steps for row in group)),
+            )
+        )
+    return table
+
+
+def _by_model(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.model, []).append(row)
+    return list(groups.items())
+
+
+def _head(texts: Sequence[str], numbers: Sequence[str]) -> list[str]:
+    rule = ["---"] * len(texts) + ["---:"] * len(numbers)
+    return [_line(*texts, *numbers), _line(*rule)]
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
