@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.corpora.testset import Mixture
 from pipeline.dsp import enhance, stft
 from pipeline.keras import tf
+from pipeline.lowering.read_back import read_step_graph
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.models.weights import Weights
 from pipeline.targets import HopModel, Runner, stream
@@ -86,18 +87,11 @@ def _real_mask(runner: Runner, stored: NDArray[np.integer]) -> Array:
 
 def _check_weights(weights: Weights, model: bytes) -> None:
     """Every int8 constant in the file times its scale must be the matrix training multiplied by."""
-    interpreter = tf.lite.Interpreter(model_content=model)
-    interpreter.allocate_tensors()
-    stored = {
-        detail["name"]: (interpreter.get_tensor(detail["index"]), detail["quantization"][0])
-        for detail in interpreter.get_tensor_details()
-        if detail["name"].endswith("_weights")
-    }
+    stored = read_step_graph(model, weights.front_end)
     for matrix in weights.build().matrices:
-        integers, scale = stored[f"{matrix.name}_weights"]
-        differing = integers.T * np.float32(scale) != matrix.value().numpy()
+        differing = stored.arrays[f"{matrix.name}/kernel"] != matrix.value().numpy()
         if differing.any():
             raise ValueError(
-                f"matrix {matrix.name!r}: {np.count_nonzero(differing)} of {integers.size} int8 "
+                f"matrix {matrix.name!r}: {np.count_nonzero(differing)} of {differing.size} int8 "
                 "weights in the file differ from those training multiplied by"
             )

@@ -1,14 +1,20 @@
 """A deployed graph -> the weights it was made from."""
 
 import itertools
+import re
 
 import numpy as np
 
 from pipeline.config import Model
 from pipeline.dsp import FrontEnd
+from pipeline.models.masknet import MaskNet
 from pipeline.models.weights import Weights
 from pipeline.quantization import INT8, INT16
 
+# Constants carry their matrix and the first output and input they hold, see `window_suffix`.
+PLACE = re.compile(
+    r"(?P<matrix>\w+)_(?P<part>weights|bias)\[(?P<out_begin>\d+),(?P<in_begin>\d+)\]"
+)
 RELU_STEPS = {np.dtype(np.int8): 255, np.dtype(np.int16): 32767}
 
 
@@ -46,13 +52,21 @@ def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
         lstm_units=tuple(width(f"h{k}") for k in states),
         dense_units=width("dense_relu"),
     )
-    arrays: dict[str, np.ndarray] = {}
-    for name in [n.removesuffix("_weights") for n in details if n.endswith("_weights")]:
-        for part, tensor in (("kernel", f"{name}_weights"), ("bias", f"{name}_bias")):
-            stored = interpreter.get_tensor(details[tensor]["index"])
-            scale = details[tensor]["quantization"][0]
-            arrays[f"{name}/{part}"] = (stored.T * np.float64(scale)).astype(np.float32)
-        arrays[f"{name}/mask"] = (arrays[f"{name}/kernel"] != 0).astype(np.float32)
+    network = MaskNet(sizes.bands, sizes.lstm_units, sizes.dense_units)
+    arrays = {name: np.zeros_like(array) for name, array in network.get_arrays().items()}
+    for name, detail in details.items():
+        if not (place := PLACE.fullmatch(name)):
+            continue
+        out_begin, in_begin = int(place["out_begin"]), int(place["in_begin"])
+        stored = interpreter.get_tensor(detail["index"])
+        values = (stored.T * np.float64(detail["quantization"][0])).astype(np.float32)
+        outputs = slice(out_begin, out_begin + values.shape[-1])
+        if place["part"] == "bias":
+            arrays[f"{place['matrix']}/bias"][outputs] = values
+        else:
+            inputs = slice(in_begin, in_begin + values.shape[0])
+            arrays[f"{place['matrix']}/kernel"][inputs, outputs] = values
+            arrays[f"{place['matrix']}/mask"][inputs, outputs] = values != 0
     relu = details["dense_relu"]
     scheme = INT8 if details["features"]["dtype"] == np.int8 else INT16
     maximum = relu["quantization"][0] * RELU_STEPS[np.dtype(relu["dtype"])]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.lowering.flatbuffer import Graph, Tensor
+from pipeline.lowering.windows import Window, cheapest_windows
 from pipeline.models.weights import Weights
 from pipeline.quantization.scheme import (
     MIN_WEIGHT,
@@ -63,6 +64,11 @@ def build_step_graph(weights: Weights, name: str) -> bytes:
     if not scheme.quantize_weights:
         raise ValueError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
     return _Builder(weights, name).build()
+
+
+def window_suffix(window: Window) -> str:
+    """How tensor names say which part of a matrix they hold: ``[out_begin,in_begin]``."""
+    return f"[{window.out_begin},{window.in_begin}]"
 
 
 class _Builder:
@@ -120,16 +126,42 @@ class _Builder:
         self, matrix_name: str, x: Tensor, out: Grid, name: str, relu: bool = False
     ) -> Tensor:
         matrix = integer_matrix(self._weights, matrix_name)
-        weights = self._graph.constant(f"{matrix_name}_weights", matrix.weights, matrix.scale)
+        windows = cheapest_windows(matrix.weights)
+        parts = [self._product(matrix_name, matrix, w, x, out, name, relu) for w in windows]
+        return parts[0] if len(parts) == 1 else self._graph.concatenation(parts, name=name)
+
+    def _product(
+        self,
+        matrix_name: str,
+        matrix: IntegerMatrix,
+        window: Window,
+        x: Tensor,
+        out: Grid,
+        name: str,
+        relu: bool,
+    ) -> Tensor:
+        """Multiply by one window of a matrix."""
+        rows, columns = matrix.weights.shape
+        place = window_suffix(window)
+        if (window.in_begin, window.in_end) != (0, columns):
+            x = self._graph.slice(
+                x, window.in_begin, window.in_end, name=f"{matrix_name}_input{place}"
+            )
+        weights = self._graph.constant(
+            f"{matrix_name}_weights{place}",
+            np.ascontiguousarray(matrix.weights[window.outputs, window.inputs]),
+            matrix.scale,
+        )
         bias_scale = x.scale * weights.scale
         step = STORED_STEPS * bias_scale
-        rounded = STORED_STEPS * half_away(matrix.bias.astype(np.float64) / step)
+        rounded = STORED_STEPS * half_away(matrix.bias[window.outputs].astype(np.float64) / step)
         bias: NDArray[np.integer] = rounded.astype(np.int32 if x.dtype == "int8" else np.int64)
+        whole = (window.out_begin, window.out_end) == (0, rows)
         return self._graph.fully_connected(
             x,
             weights,
-            self._graph.constant(f"{matrix_name}_bias", bias, bias_scale),
-            name=name,
+            self._graph.constant(f"{matrix_name}_bias{place}", bias, bias_scale),
+            name=name if whole else f"{name}{place}",
             scale=out.scale,
             zero_point=out.zero_point,
             activation="relu" if relu else "none",

@@ -10,12 +10,14 @@ The cell is clipped to the range of its int16 grid in every scheme, float includ
 cells (they pass +-100 on long streams) are what makes LSTMs lose quality in integers.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pipeline.keras import tf, tf_keras
 from pipeline.models.matrix import Matrix
 from pipeline.quantization.fake import on_grid, product_on_grid
-from pipeline.quantization.scheme import CELL_LIMIT, Scheme
+from pipeline.quantization.scheme import CELL_LIMIT, Grid, Scheme
 
 FORGET_BIAS = 1.0
 # Features are a quarter as large as standardized ones (dsp.frontend), so their weights start
@@ -99,6 +101,13 @@ class LSTM(tf_keras.layers.Layer):
         h = product_on_grid(o * cell_tanh, scheme.gate, scheme.cell_tanh, scheme.hidden)
         return gates, g, cell_tanh, c, h
 
+    def _unsaturated(self, gates: "tf.Tensor") -> "tf.Tensor":
+        """1 where the sigmoid's input was inside its grid, told by the output it reached."""
+        return _between(gates, tf.sigmoid, self._scheme.gate_input, self._scheme.gate)
+
+    def _unsaturated_candidate(self, g: "tf.Tensor") -> "tf.Tensor":
+        return _between(g, tf.tanh, self._scheme.candidate_input, self._scheme.candidate)
+
     def _sequence(
         self, x: "tf.Tensor", w: "tf.Tensor", u: "tf.Tensor", bias: "tf.Tensor"
     ) -> "tf.Tensor":
@@ -107,7 +116,8 @@ class LSTM(tf_keras.layers.Layer):
         Automatic differentiation of a loop multiplies by the weights and accumulates their
         gradient at every hop. Only ``h @ u`` and its adjoint are truly sequential; everything
         else is done here in one large product over all hops, which halves the training time.
-        The quantizers' gradients are straight-through, but for the saturation of the cell.
+        The quantizers' gradients are straight-through inside their ranges and zero outside: a
+        saturated value does not move, and passing its gradient on would push it further.
         """
         units = self.units
 
@@ -152,18 +162,12 @@ class LSTM(tf_keras.layers.Layer):
                 previous_c = tf.concat([zeros[None], c[:-1]], axis=0)
                 previous_h = tf.concat([zeros[None], h[:-1]], axis=0)
                 i, f, o = tf.split(gates, 3, axis=2)
+                moving = gates * (1 - gates) * self._unsaturated(gates)
+                di, df, do = tf.split(moving, 3, axis=2)
+                dg = (1 - g * g) * self._unsaturated_candidate(g)
                 # d(c', c', h', c') / d(i, f, o, g inputs), for all hops at once.
-                local = tf.concat(
-                    [
-                        g * i * (1 - i),
-                        previous_c * f * (1 - f),
-                        cell_tanh * o * (1 - o),
-                        i * (1 - g * g),
-                    ],
-                    axis=2,
-                )
+                local = tf.concat([g * di, previous_c * df, cell_tanh * do, i * dg], axis=2)
                 dc_dh = o * (1 - cell_tanh * cell_tanh)
-                # A saturated cell does not move: passing its gradient on would push it further.
                 limit = CELL_LIMIT if self._scheme.cell is None else self._scheme.cell.maximum
                 inside = tf.cast(tf.abs(c) < limit, c.dtype)
                 u_transposed = tf.transpose(u)
@@ -189,3 +193,16 @@ class LSTM(tf_keras.layers.Layer):
             return h, gradient
 
         return recurrence(x, w, u, bias)
+
+
+def _between(
+    output: "tf.Tensor",
+    function: Callable[["tf.Tensor"], "tf.Tensor"],
+    input_grid: Grid | None,
+    output_grid: Grid | None,
+) -> "tf.Tensor":
+    """1.0 where an output lies strictly between those of the ends of its input's grid."""
+    if input_grid is None:
+        return tf.ones_like(output)
+    ends = on_grid(function(tf.constant([input_grid.minimum, input_grid.maximum])), output_grid)
+    return tf.cast((output > ends[0]) & (output < ends[1]), output.dtype)

@@ -122,13 +122,13 @@ FLOAT = Scheme("float", quantize_weights=False)
 INT8 = Scheme(
     "int8",
     hidden=Grid("int8", 1 / 128),
-    gate_input=Grid("int8", 4 / 128),
+    gate_input=Grid("int8", 8 / 128),
     gate=Grid("int8", 1 / 256, -128),
     candidate_input=Grid("int8", 2 / 128),
     candidate=Grid("int8", 1 / 128),
     cell=Grid("int8", 2 / 128),
     cell_tanh=Grid("int8", 1 / 128),
-    mask_input=Grid("int8", 4 / 128),
+    mask_input=Grid("int8", 8 / 128),
     mask=Grid("int8", 1 / 256, -128),
 )
 _UNIT = Grid("int16", 1 / 32768)
