@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_protocol import MODEL, START, SUMMARY, console, end, hop
+from console_reports import MODEL, START, SUMMARY, console, end, hop
 
 from pipeline.targets.board import BoardError, run_command
 from pipeline.targets.fvp import FvpBoard, find_fvp
