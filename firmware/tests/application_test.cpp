@@ -64,6 +64,15 @@ TEST_F(ApplicationTest, AnEmptyFileStaysEmpty) {
   EXPECT_EQ(fake::platform().files["out.wav"].size(), 44U);
 }
 
+TEST_F(ApplicationTest, ReportsAFullDisk) {
+  constexpr std::size_t kWavHeaderBytes = 44;
+  fake::platform().files["in.wav"] = wav(1000);
+  for (const std::size_t room : {std::size_t{0}, kWavHeaderBytes, kWavHeaderBytes + 600}) {
+    fake::platform().disk_bytes = room;
+    EXPECT_EQ(run("enhance in.wav out.wav"), Error::kFileWrite) << room;
+  }
+}
+
 TEST_F(ApplicationTest, BenchmarkComparesWithGolden) {
   add_golden(4);
   EXPECT_EQ(run("benchmark 3"), Error::kNone);

@@ -110,7 +110,11 @@ std::size_t File::read(void* data, std::size_t bytes) {
 }
 
 bool File::write(const void* data, std::size_t bytes) {
-  state.files.at(fake::open_files.at(handle_).path).append(static_cast<const char*>(data), bytes);
+  std::string& content = state.files.at(fake::open_files.at(handle_).path);
+  if (content.size() + bytes > state.disk_bytes) {
+    return false;
+  }
+  content.append(static_cast<const char*>(data), bytes);
   return true;
 }
 

@@ -14,6 +14,7 @@ struct Platform {
   std::vector<std::uint8_t> model;
   std::size_t npu_sram_bytes = 1 << 16;
   std::map<std::string, std::string> files;
+  std::size_t disk_bytes = 1 << 20;  ///< Writing beyond this fails.
 
   /// NPU registers; `on_run` plays the job when CMD is written and says whether it interrupts.
   std::map<std::uint32_t, std::uint32_t> npu_registers;

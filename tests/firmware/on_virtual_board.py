@@ -45,7 +45,14 @@ from pipeline.targets.package_layout import WeightsPlacement
 from pipeline.targets.protocol import FirmwareError, FirmwareLog
 from pipeline.targets.tflite import TfliteRunner
 from pipeline.targets.tflm import TflmRunner
-from pipeline.targets.virtual import SOCKET_FILE, VirtualBoard, qemu_command, semihosting
+from pipeline.targets.virtual import (
+    MODEL_ADDRESS,
+    SOCKET_FILE,
+    VirtualBoard,
+    loader,
+    qemu_command,
+    semihosting,
+)
 
 SOURCES = Path(__file__).parents[2] / "firmware"
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
@@ -208,6 +215,18 @@ def test_a_model_for_another_npu_is_refused(compiled: Compiled) -> None:
     board = VirtualBoard(FIRMWARE, PLUGIN, macs_per_cycle=256, timeout_s=120)
     log = run_command(board, package(compiled).content, "benchmark")
     assert error_of(log) == "npu_configuration"
+
+
+def test_a_board_without_npu_is_reported(compiled: Compiled, tmp_path: Path) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    command = qemu_command(PLUGIN, 128, FIRMWARE)
+    plugin = command.index("-plugin")
+    del command[plugin : plugin + 2]
+    command += [*loader(PACKAGE_FILE, MODEL_ADDRESS), *semihosting("benchmark")]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert error_of(FirmwareLog.parse(done.stdout)) == "npu_absent"
 
 
 def test_an_engine_that_is_not_there_is_reported(board: VirtualBoard, compiled: Compiled) -> None:
