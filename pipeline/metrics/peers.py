@@ -25,8 +25,8 @@ from pipeline.metrics.quality import (
     ClipScores,
     Statistic,
     Summary,
-    score_many,
     scores_as_json,
+    scoring,
     summarise,
     summary_as_json,
 )
@@ -115,16 +115,17 @@ def compare(
 
     def scored(name: str, enhance: Enhancer) -> Iterator[ClipScores]:
         pairs = (ClipPair(f"{name}: {m.name}", m.snr_db, m.clean, enhance(m)) for m in mixtures)
-        rows = score_many(pairs, workers)
+        rows = score_all(pairs)
         for done, (mixture, row) in enumerate(zip(mixtures, rows, strict=True), start=1):
             if progress:
                 progress(name, done, len(mixtures))
             yield ClipScores(mixture.name, mixture.snr_db, row.scores)
 
-    noisy = list(scored(NOISY, lambda mixture: mixture.noisy))
-    for name, enhance in table.items():
-        rows = noisy if name == NOISY else list(scored(name, enhance))
-        yield PeerResult(name, rows, summarise(rows, noisy))
+    with scoring(workers) as score_all:
+        noisy = list(scored(NOISY, lambda mixture: mixture.noisy))
+        for name, enhance in table.items():
+            rows = noisy if name == NOISY else list(scored(name, enhance))
+            yield PeerResult(name, rows, summarise(rows, noisy))
 
 
 def as_json(results: Iterable[PeerResult]) -> dict[str, Any]:

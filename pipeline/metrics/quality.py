@@ -6,12 +6,15 @@ forgives a misalignment, and only up to 511 samples.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -56,6 +59,9 @@ class ClipScores:
     clip: str
     snr_db: float
     scores: Scores
+
+
+ScoreAll = Callable[[Iterable[ClipPair]], Iterator[ClipScores]]
 
 
 @dataclass(frozen=True)
@@ -149,11 +155,13 @@ def score(
     )
 
 
-def score_many(pairs: Iterable[ClipPair], workers: int = 1) -> Iterator[ClipScores]:
-    """Yield the scores of each pair in the order given, computed by `workers` processes.
+@contextlib.contextmanager
+def scoring(workers: int = 1) -> Iterator[ScoreAll]:
+    """Give a function that scores pairs in `workers` processes, which live until the block ends.
 
-    Workers are spawned, so they inherit no framework state of the caller; they import this
-    module only. Pairs are read once; all that wait for a worker are held in memory.
+    It reads all pairs at once, holding those that wait for a worker in memory, and returns the
+    scores in order. Workers are spawned, so they inherit no framework state of the caller; they
+    import this module only.
 
     Raises:
         ValueError: as `score`, for the first bad pair; or if `workers` is below 1.
@@ -161,11 +169,32 @@ def score_many(pairs: Iterable[ClipPair], workers: int = 1) -> Iterator[ClipScor
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
     if workers == 1:
-        yield from map(_score_pair, pairs)
+        yield lambda pairs: map(_score_pair, pairs)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_score_pair, pairs)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+    def score_all(pairs: Iterable[ClipPair]) -> Iterator[ClipScores]:
+        futures = []
+        for pair in pairs:
+            with _main_module_hidden():
+                futures.append(pool.submit(_score_pair, pair))
+        return (future.result() for future in futures)
+
+    try:
+        yield score_all
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Let processes start without running the caller's script, which may import TensorFlow."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def summarise(rows: Sequence[ClipScores], noisy: Sequence[ClipScores] = ()) -> Summary:

@@ -1,8 +1,10 @@
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from pipeline.metrics.quality import (
     Scores,
     pesq_wb,
     score,
-    score_many,
+    scoring,
     sdr_db,
     si_sdr_db,
     stoi_index,
@@ -162,26 +164,51 @@ def test_bad_input_is_refused_by_name(
         score(clean, estimate, rate_hz, clip="it/7")
 
 
-def test_processes_give_the_same_scores_in_the_same_order() -> None:
+def test_processes_give_the_same_scores_in_the_same_order_and_name_a_bad_clip() -> None:
     clips = [voiced(1.0, seed) for seed in range(5)]
     pairs = [
         ClipPair(f"clip{i}", 3.0 * i, clip, at_snr(clip, 3.0 * i)) for i, clip in enumerate(clips)
     ]
-    alone = list(score_many(pairs, workers=1))
+    with scoring() as score_all:
+        alone = list(score_all(pairs))
     assert [row.clip for row in alone] == [f"clip{i}" for i in range(5)]
-    together = list(score_many(pairs, workers=2))
+    with scoring(workers=2) as score_all:
+        together = list(score_all(pairs))
+        with pytest.raises(ValueError, match="broken: estimate is silent"):
+            list(score_all([pairs[0], ClipPair("broken", 0, GOOD, 0 * GOOD)]))
     assert [row.clip for row in together] == [row.clip for row in alone]
     for ours, theirs in zip(together, alone, strict=True):
         # Sums may be ordered otherwise where the number of BLAS threads differs.
         assert asdict(ours.scores) == pytest.approx(asdict(theirs.scores), abs=1e-9)
 
 
-def test_a_bad_clip_is_named_across_processes() -> None:
-    pairs = [ClipPair("fine", 0, GOOD, GOOD), ClipPair("broken", 0, GOOD, 0 * GOOD)]
-    with pytest.raises(ValueError, match="broken: estimate is silent"):
-        list(score_many(pairs, workers=2))
-    with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
-        list(score_many(pairs, workers=0))
+def test_less_than_one_process_is_refused() -> None:
+    with pytest.raises(ValueError, match="workers: expected at least 1, got 0"), scoring(0):
+        pass
+
+
+SCRIPT = """
+import sys
+print("loaded", flush=True)
+if __name__ == "__main__":
+    import numpy as np
+    from pipeline.metrics.quality import ClipPair, scoring
+    noise = np.random.default_rng(1).standard_normal(16_000)
+    with scoring(workers=2) as score_all:
+        print(len(list(score_all([ClipPair("a", 0, noise, noise)] * 4))))
+"""
+
+
+def test_workers_do_not_run_the_script_that_starts_them(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    result = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")],
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == ["loaded", "4"]
 
 
 def test_workers_need_no_training_framework() -> None:
