@@ -19,10 +19,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from ethosu import mlw_codec
 from ethosu_graphs import generate
 from ethosu_reference import vela_compile
+from fake_machine import BusFault, FakeMachine
 
-from pipeline.ethosu import Emulator, EthosUError, VelaModel, execute_stream, load_vela_model
+from pipeline.ethosu import Emulator, EthosUError, execute_stream, load_vela_model
 from pipeline.ethosu.weight_codec import WeightStreamError, decode_stream
 
 Rng = np.random.Generator
@@ -34,34 +36,6 @@ _SEEDS = (
 )  # fmt: skip
 
 _READ_ONLY, _SCRATCH = 0x1000_0000, 0x2000_0000
-
-
-class GuardedMemory:
-    """The two areas a job may touch; anything else raises, as an unmapped address would."""
-
-    def __init__(self, model: VelaModel) -> None:
-        self._areas = {
-            _READ_ONLY: bytearray(model.read_only),
-            _SCRATCH: bytearray(model.scratch_bytes),
-        }
-
-    def _find(self, address: int, size: int) -> tuple[bytearray, int]:
-        for start, content in self._areas.items():
-            if start <= address and address + size <= start + len(content):
-                return content, address - start
-        raise FuzzBusError(f"unmapped {address:#x}+{size:#x}")
-
-    def read(self, address: int, size_bytes: int) -> bytes:
-        content, at = self._find(address, size_bytes)
-        return bytes(content[at : at + size_bytes])
-
-    def write(self, address: int, content: bytes) -> None:
-        area, at = self._find(address, len(content))
-        area[at : at + len(content)] = content
-
-
-class FuzzBusError(Exception):
-    """The machine refused an address, as a bus would."""
 
 
 def seeds() -> list[bytes]:
@@ -109,7 +83,8 @@ def fuzz_stream(rng: Rng, model: bytes) -> None:
             if rng.random() < 0.3
             else words[at] ^ np.uint32(1 << int(rng.integers(32)))
         )
-    execute_stream(words.tobytes(), GuardedMemory(loaded), [_READ_ONLY, _SCRATCH, _SCRATCH])
+    areas = {_READ_ONLY: loaded.read_only, _SCRATCH: bytes(loaded.scratch_bytes)}
+    execute_stream(words.tobytes(), FakeMachine(areas), [_READ_ONLY, _SCRATCH, _SCRATCH])
 
 
 def fuzz_constants(rng: Rng, model: bytes) -> None:
@@ -122,9 +97,10 @@ def fuzz_constants(rng: Rng, model: bytes) -> None:
 
 
 def fuzz_weights(rng: Rng, model: bytes) -> None:
-    """Random bytes as a weight stream."""
-    stream = rng.integers(0, 256, int(rng.integers(0, 400))).astype(np.uint8)
-    decode_stream(stream, int(rng.integers(0, 2000)))
+    """A damaged weight stream."""
+    weights = np.rint(rng.normal(0, 20, int(rng.integers(1, 500)))).astype(int)
+    stream = _damage(rng, bytes(mlw_codec.encode(weights.tolist())), int(rng.integers(1, 4)))
+    decode_stream(np.frombuffer(stream, np.uint8), len(weights))
 
 
 def _run(emulator: Emulator) -> None:
@@ -151,7 +127,7 @@ def run_cases(cases: int, seed: int) -> Counter[str]:
         try:
             target(rng, models[int(rng.integers(len(models)))])
             end = "ran"
-        except (EthosUError, WeightStreamError, FuzzBusError) as error:
+        except (EthosUError, WeightStreamError, BusFault) as error:
             end = type(error).__name__
         except Exception as error:
             raise AssertionError(f"case {case} of seed {seed} ({target.__name__})") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,46 @@ def test_golden_comparison_and_output(
     (values,) = np.load(out).values()
     assert len(values) == 3
     assert [path.name for path in tmp_path.glob("*partial*")] == []
+
+
+def test_golden_interpreter_decides_the_rounding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = generate("fully_connected_int16", 0)
+    golden, compiled = tmp_path / "model.tflite", tmp_path / "model_vela.tflite"
+    golden.write_bytes(model)
+    compiled.write_bytes(vela_compile(model))
+    arguments = [str(compiled), "--golden", str(golden), "--inferences", "20"]
+    assert main([*arguments, "--golden-interpreter", "tflm"]) == 0
+    assert main([*arguments, "--golden-interpreter", "tflite"]) == 1
+    micro, tflite = capsys.readouterr().out.splitlines()
+    assert micro.startswith("0 of") and not tflite.startswith("0 of")
+
+
+def test_raw_output_is_matched_by_position(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = tmp_path / "model.tflite"
+    golden.write_bytes(RecurrentGraph(units=16, layers=1).build())
+    vela = [sys.executable, "-m", "ethosu.vela", str(golden), "--output-format=raw"]
+    accelerator = "--accelerator-config=ethos-u55-64"
+    subprocess.run(
+        [*vela, accelerator, f"--output-dir={tmp_path}"], check=True, capture_output=True
+    )
+    raw = tmp_path / "model_vela.npz"
+    arguments = [str(raw), "--golden", str(golden), "--golden-interpreter", "tflm"]
+    assert main([*arguments, "--inferences", "5"]) == 0
+    assert "0 of" in capsys.readouterr().out
+    assert load_vela_model(raw).accelerator == "ethos-u55-64"
+
+
+def test_golden_of_another_model_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.tflite"
+    other.write_bytes(generate("conv_int8", 0))
+    assert main([str(files[1]), "--golden", str(other)]) == 1
+    assert "other.tflite has tensors" in capsys.readouterr().err
 
 
 def test_mismatch_fails(

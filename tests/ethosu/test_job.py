@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ethosu_graphs import generate
 from ethosu_reference import random_inputs, vela_compile
+from fake_machine import FakeMachine
 
 from pipeline.ethosu import (
     AddressError,
@@ -17,33 +18,10 @@ from pipeline.ethosu import (
 )
 
 READ_ONLY, SCRATCH = 0x2000_0000, 0x3000_0040
-REGIONS = ("chain_int8", "chain_int16", "softmax_int8", "concatenation_int8", "logistic_int8")
+FAMILIES = ("chain_int8", "chain_int16", "softmax_int8", "concatenation_int8", "logistic_int8")
 
 
-class FakeMachine:
-    """Two mapped areas; everything else is unmapped."""
-
-    def __init__(self, areas: dict[int, bytes]) -> None:
-        self.areas = {start: bytearray(content) for start, content in areas.items()}
-        self.written: list[tuple[int, int]] = []
-
-    def _find(self, address: int, size: int) -> tuple[bytearray, int]:
-        for start, content in self.areas.items():
-            if start <= address and address + size <= start + len(content):
-                return content, address - start
-        raise ValueError(f"unmapped {address:#x}+{size:#x}")
-
-    def read(self, address: int, size_bytes: int) -> bytes:
-        content, at = self._find(address, size_bytes)
-        return bytes(content[at : at + size_bytes])
-
-    def write(self, address: int, content: bytes) -> None:
-        area, at = self._find(address, len(content))
-        area[at : at + len(content)] = content
-        self.written.append((address, address + len(content)))
-
-
-@pytest.mark.parametrize("family", REGIONS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_job_equals_emulator_over_changing_memory(family: str) -> None:
     model = load_vela_model(vela_compile(generate(family, 3), 128))
     emulator = Emulator(model)
