@@ -79,7 +79,7 @@ def main() -> None:
         for model in models_in(options.models):
             for done in compare(model, ArmRunner(options.plugin), options.hops):
                 failed |= done.differing_bytes > 0
-                cycles = f"{done.metrics['NPU TOTAL']:,}" if done.is_on_npu else "–"
+                cycles = f"{done.metrics['NPU TOTAL']:,}" if done.is_on_npu else "-"
                 print(
                     f"| {model.stem} | {done.form} | {options.hops} | {done.compared_bytes:,} | "
                     f"{done.differing_bytes:,} | {cycles} |"
