@@ -10,6 +10,7 @@ from pipeline.cli import stage_main
 from pipeline.compress import weights_path
 from pipeline.config import Config
 from pipeline.lowering.step_graph import build_step_graph, integer_matrix
+from pipeline.lowering.unit_order import narrow_windows
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus
 from pipeline.progress import Reporter
@@ -26,7 +27,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     results = {}
     with Reporter() as report:
         for done, variant in enumerate(config.compress.variants, start=1):
-            weights = Weights.load(weights_path(run_dir, variant.name))
+            weights = narrow_windows(Weights.load(weights_path(run_dir, variant.name)))
             model = build_step_graph(weights, variant.name)
             write_atomically(work_dir / f"{variant.name}.tflite", model)
             results[variant.name] = {

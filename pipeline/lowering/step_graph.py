@@ -42,8 +42,14 @@ class IntegerMatrix:
 
 
 def integer_matrix(weights: Weights, name: str) -> IntegerMatrix:
-    """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training."""
+    """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training.
+
+    Raises:
+        ValueError: nothing is left of it; names it.
+    """
     masked = weights.arrays[f"{name}/kernel"] * weights.arrays[f"{name}/mask"]
+    if not masked.any():
+        raise ValueError(f"matrix {name!r} has no weight left; lower its sparsity")
     largest = np.maximum(np.abs(masked).max(), np.float32(MIN_WEIGHT))
     step = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
     integers = STORED_STEPS * half_away(masked / np.float32(step)).astype(np.int8)
@@ -145,7 +151,7 @@ class _Builder:
         place = window_suffix(window)
         if (window.in_begin, window.in_end) != (0, columns):
             x = self._graph.slice(
-                x, window.in_begin, window.in_end, name=f"{matrix_name}_input{place}"
+                x, window.in_begin, window.in_end, name=f"{matrix_name}_reads{place}"
             )
         weights = self._graph.constant(
             f"{matrix_name}_weights{place}",
