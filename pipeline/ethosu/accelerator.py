@@ -11,6 +11,13 @@ from dataclasses import dataclass
 SHRAM_BANK_BYTES = 1024
 LUT_BANKS = 2
 LUT_SLOT_BYTES = 256
+SUBKERNEL_TAPS = 8
+"""A kernel is walked in pieces of at most this many dilated taps a side."""
+
+
+def ceil_divide(value: int, divisor: int) -> int:
+    """value / divisor, rounded up."""
+    return -(-value // divisor)
 
 
 @dataclass(frozen=True)

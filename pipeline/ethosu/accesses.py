@@ -33,6 +33,7 @@ class Access:
 
 
 def inputs_of(op: BlockOperation) -> list[tuple[str, FeatureMap]]:
+    """Its feature maps in memory, with a name for messages."""
     inputs = [("input", op.ifm)]
     if isinstance(op, Elementwise) and op.ifm2 is not None:
         inputs.append(("second input", op.ifm2))
@@ -40,6 +41,7 @@ def inputs_of(op: BlockOperation) -> list[tuple[str, FeatureMap]]:
 
 
 def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
+    """Everything it reads: feature maps, weights, scales, tables or the source of a copy."""
     if isinstance(op, Dma):
         yield "source", _range_access(op.source)
         return
@@ -56,6 +58,7 @@ def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Acc
 
 
 def writes_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
+    """Everything it writes, with a name for messages."""
     if isinstance(op, Dma):
         yield "destination", _range_access(op.destination)
         return
@@ -85,6 +88,7 @@ def access_of(fm: FeatureMap) -> Access:
 
 
 def overlap(a: Access, b: Access) -> bool:
+    """Whether both touch a byte."""
     if a.region != b.region or not a.runs or not b.runs:
         return False
     starts = np.array([run[0] for run in b.runs])
@@ -97,6 +101,7 @@ def overlap(a: Access, b: Access) -> bool:
 
 
 def inside(addresses: NDArray[np.int64], runs: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
+    """Which of the byte addresses, shape [N], lie in one of the sorted runs: shape [N]."""
     starts = np.array([run[0] for run in runs])
     ends = np.array([run[1] for run in runs])
     at = np.searchsorted(ends, addresses, side="right")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .accelerator import Accelerator
+from .accelerator import SUBKERNEL_TAPS, Accelerator, ceil_divide
 from .memory_system import MemorySystem
 from .operations import (
     Activation,
@@ -21,12 +21,11 @@ from .operations import (
     Pooling,
     PoolMode,
 )
+from .weights import SCALE_RECORD_BYTES
 
 _WEIGHTS_DECODED_PER_CYCLE = 8
 _CYCLES_PER_UBLOCK_STEP = 4
 _BLOCKS_IN_FLIGHT = 4
-_MAX_SUBKERNEL = 8
-_SCALE_RECORD_BYTES = 10
 _SCALE_BURST_BYTES = 256
 
 
@@ -62,9 +61,10 @@ def compute_cycles(
     elements = math.prod(geometry.block)
     output = float(math.ceil(_output_cycles_per_element(op, accelerator) * elements))
     if isinstance(op, Convolution):
-        records = _SCALE_RECORD_BYTES * geometry.block[2] / _SCALE_BURST_BYTES
+        records = SCALE_RECORD_BYTES * geometry.block[2] / _SCALE_BURST_BYTES
         output = max(output, records * system.memory(op.scales.region).read_latency_cycles)
     latency = _block_latency(op, geometry.block, system)
+    # A block starts only when its input has come and the one four blocks before it has gone.
     floor = latency + (max(mac, decode) + output) / _BLOCKS_IN_FLIGHT
     busy, other = max(mac, decode, floor), max(output, floor)
     longer, shorter = max(busy, other), min(busy, other)
@@ -76,10 +76,6 @@ def compute_cycles(
     )
 
 
-def _ceil(value: int, divisor: int) -> int:
-    return -(-value // divisor)
-
-
 def _geometry(op: Convolution | Pooling, accelerator: Accelerator) -> _BlockGeometry:
     height, width, depth = op.ofm.shape
     block = (min(height, op.block[0]), min(width, op.block[1]), min(depth, op.block[2]))
@@ -89,8 +85,8 @@ def _geometry(op: Convolution | Pooling, accelerator: Accelerator) -> _BlockGeom
         and height == 1 and width % 2 == 0 and op.kernel.height == 1
     ):  # fmt: skip
         ublock = (1, 4, ublock[2])
-    per_block = [_ceil(n, u) for n, u in zip(block, ublock, strict=True)]
-    whole = [_ceil(n, u) for n, u in zip(op.ofm.shape, ublock, strict=True)]
+    per_block = [ceil_divide(n, u) for n, u in zip(block, ublock, strict=True)]
+    whole = [ceil_divide(n, u) for n, u in zip(op.ofm.shape, ublock, strict=True)]
     return _BlockGeometry(
         block, per_block[0] * per_block[1], per_block[2], math.prod(whole) / math.prod(per_block)
     )
@@ -106,7 +102,7 @@ def _block_mac_cycles(
     decode_step = 32 * accelerator.ofm_ublock[2] // _WEIGHTS_DECODED_PER_CYCLE
     mac = decode = 0
     vector = isinstance(op, Convolution) and not op.depthwise and _is_vector_product(op)
-    limit = 1 if vector else _MAX_SUBKERNEL
+    limit = 1 if vector else SUBKERNEL_TAPS
     for y in range(0, kernel.height, limit):
         for x in range(0, kernel.width, limit):
             taps = min(kernel.height - y, limit) * min(kernel.width - x, limit)
@@ -116,11 +112,11 @@ def _block_mac_cycles(
                 if accelerator.macs > 32:
                     step_mac *= bits // 2
             elif isinstance(op, Convolution) and op.depthwise:
-                steps, step_mac = _ceil(taps, 4), step_mac * (bits // 8)
+                steps, step_mac = ceil_divide(taps, 4), step_mac * (bits // 8)
                 step_decode = decode_step
             elif isinstance(op, Convolution) and op.part_kernel_first:
-                steps, step_decode = _ceil(taps, 2 if bits == 16 else 4), decode_step
-                repeats = _ceil(ifm_block, 8)
+                steps, step_decode = ceil_divide(taps, 2 if bits == 16 else 4), decode_step
+                repeats = ceil_divide(ifm_block, 8)
             elif isinstance(op, Convolution):
                 step_decode = decode_step
             delay = _pipeline_delay(op, accelerator, plane, depth, steps)
@@ -130,7 +126,7 @@ def _block_mac_cycles(
         isinstance(op, Pooling) and op.mode is not PoolMode.REDUCE_SUM
     ):
         return mac, decode
-    ifm_blocks = _ceil(op.ifm.shape[2], ifm_block)
+    ifm_blocks = ceil_divide(op.ifm.shape[2], ifm_block)
     return mac * ifm_blocks, decode * ifm_blocks
 
 
@@ -196,7 +192,7 @@ def _elementwise_cycles(
 ) -> ComputeCycles:
     height, width, depth = op.ofm.shape
     if op.ofm.layout is Layout.NHCWB16:
-        depth = _ceil(depth, 16) * 16
+        depth = ceil_divide(depth, 16) * 16
     elements = height * width * depth
     per_element = _output_cycles_per_element(op, accelerator)
     block = (min(height, op.block[0]), min(width, op.block[1]), min(depth, op.block[2]))

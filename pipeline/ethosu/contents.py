@@ -21,6 +21,7 @@ _BANKS_WITHOUT_TABLE_RESERVE = 16
 def check_contents(
     model: VelaModel, operations: Sequence[Operation], accelerator: Accelerator
 ) -> Iterator[Hazard]:
+    """Reads of bytes nobody wrote or somebody overwrote, and outputs left incomplete."""
     sizes = {0: len(model.read_only), 1: model.scratch_bytes, 2: model.scratch_fast_bytes}
     writers = {region: np.full(size, _UNWRITTEN, np.int32) for region, size in sizes.items()}
     writers[SHRAM] = np.full(accelerator.shram_bytes, _UNWRITTEN, np.int32)

@@ -26,6 +26,7 @@ MAX_OUTSTANDING_KERNELS = 2
 
 
 def check_waits(operations: Sequence[Operation], accelerator: Accelerator) -> Iterator[Hazard]:
+    """DMA and block operations that may run at once and touch the same bytes."""
     kernels: deque[Operation] = deque(maxlen=MAX_OUTSTANDING_KERNELS)
     dmas: deque[Operation] = deque(maxlen=MAX_OUTSTANDING_DMAS)
     for op in operations:
@@ -56,6 +57,7 @@ def _conflict(op: Operation, other: Operation, accelerator: Accelerator) -> bool
 
 
 def check_block_dependencies(operations: Sequence[Operation]) -> Iterator[Hazard]:
+    """Block operations that may start before the one in front has written their input."""
     previous: BlockOperation | None = None
     for op in operations:
         if not isinstance(op, BlockOperation):

@@ -46,16 +46,13 @@ class Emulator:
         self.model = model
         self.accelerator = get_accelerator(model.accelerator)
         self.operations = build_program(decode_commands(model.command_words))
-        self._memory = RegionMemory(
-            {
-                READ_ONLY_REGION: np.frombuffer(bytearray(model.read_only), np.uint8),
-                SCRATCH_REGION: np.zeros(model.scratch_bytes, np.uint8),
-                SCRATCH_FAST_REGION: np.zeros(model.scratch_fast_bytes, np.uint8),
-            },
-            self.accelerator.shram_bytes,
-        )
-        if not model.scratch_fast_bytes:
-            del self._memory.regions[SCRATCH_FAST_REGION]
+        regions = {
+            READ_ONLY_REGION: np.frombuffer(bytearray(model.read_only), np.uint8),
+            SCRATCH_REGION: np.zeros(model.scratch_bytes, np.uint8),
+        }
+        if model.scratch_fast_bytes:
+            regions[SCRATCH_FAST_REGION] = np.zeros(model.scratch_fast_bytes, np.uint8)
+        self._memory = RegionMemory(regions, self.accelerator.shram_bytes)
         self._executor = Executor(self.operations, self._memory, self.accelerator)
         self._inputs = {spec.name: (spec, self._view(spec)) for spec in model.inputs}
         self._outputs = {spec.name: self._view(spec) for spec in model.outputs}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .accelerator import SUBKERNEL_TAPS, ceil_divide
+from .memory import BRICK_CHANNELS
 from .memory_system import AXI_BEAT_BYTES
 from .operations import (
     BlockOperation,
@@ -23,9 +25,6 @@ from .operations import (
     PoolMode,
     Upscale,
 )
-
-_SUBKERNEL_TAPS = 8
-_BRICK_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,14 @@ def operation_transfers(op: Operation) -> list[Transfer]:
     if isinstance(op, Elementwise) and op.ifm2 is not None:
         transfers.append(_plain_transfer("ifm2", op.ifm2, is_write=False))
     if isinstance(op, Convolution):
-        restarts = _ceil(op.ofm.shape[0], op.block[0]) * _ceil(op.ofm.shape[1], op.block[1])
+        restarts = ceil_divide(op.ofm.shape[0], op.block[0]) * ceil_divide(
+            op.ofm.shape[1], op.block[1]
+        )
         for kind, place in (("weights", op.weights), ("scales", op.scales)):
             size = place.length * restarts
             transfers.append(Transfer(kind, place.region, False, size, size // AXI_BEAT_BYTES))
     transfers.append(_plain_transfer("ofm", op.ofm, is_write=True))
     return transfers
-
-
-def _ceil(value: int, divisor: int) -> int:
-    return -(-value // divisor)
 
 
 def _plain_transfer(kind: str, fm: FeatureMap, *, is_write: bool) -> Transfer:
@@ -71,16 +68,16 @@ def _plain_transfer(kind: str, fm: FeatureMap, *, is_write: bool) -> Transfer:
     size = height * width * depth * fm.element_bytes
     beats = height * width * _beats_per_position(fm, depth)
     if fm.layout is Layout.NHWC and fm.stride_x == depth * fm.element_bytes:
-        beats = height * _ceil(width * depth * fm.element_bytes, AXI_BEAT_BYTES)
+        beats = height * ceil_divide(width * depth * fm.element_bytes, AXI_BEAT_BYTES)
     return Transfer(kind, fm.region, is_write, size, beats)
 
 
 def _beats_per_position(fm: FeatureMap, depth: int) -> int:
     """Beats for `depth` channels at one position; bricks are fetched whole."""
     if fm.layout is Layout.NHCWB16:
-        brick_bytes = _BRICK_CHANNELS * fm.element_bytes
-        return _ceil(depth, _BRICK_CHANNELS) * (brick_bytes // AXI_BEAT_BYTES)
-    return _ceil(depth * fm.element_bytes, AXI_BEAT_BYTES)
+        brick_bytes = BRICK_CHANNELS * fm.element_bytes
+        return ceil_divide(depth, BRICK_CHANNELS) * (brick_bytes // AXI_BEAT_BYTES)
+    return ceil_divide(depth * fm.element_bytes, AXI_BEAT_BYTES)
 
 
 def _ifm_transfer(op: BlockOperation) -> Transfer:
@@ -101,15 +98,17 @@ def _ifm_transfer(op: BlockOperation) -> Transfer:
         (isinstance(op, Convolution) and not op.depthwise)
         or (isinstance(op, Pooling) and op.mode is PoolMode.REDUCE_SUM)
     )  # fmt: skip
-    fetches = (_ceil(op.ofm.shape[2], op.block[2]) if whole_depth else 1) * _subkernels(kernel)
+    fetches = (ceil_divide(op.ofm.shape[2], op.block[2]) if whole_depth else 1) * _subkernels(
+        kernel
+    )
     positions = rows * columns * fetches
     size = positions * fm.shape[2] * fm.element_bytes
     return Transfer("ifm", fm.region, False, size, positions * _beats_per_position(fm, fm.shape[2]))
 
 
 def _subkernels(kernel: Kernel) -> int:
-    return _ceil(kernel.dilated_height, _SUBKERNEL_TAPS) * _ceil(
-        kernel.dilated_width, _SUBKERNEL_TAPS
+    return ceil_divide(kernel.dilated_height, SUBKERNEL_TAPS) * ceil_divide(
+        kernel.dilated_width, SUBKERNEL_TAPS
     )
 
 

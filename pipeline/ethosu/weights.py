@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .accelerator import SUBKERNEL_TAPS
 from .weight_codec import WeightStreamError, decode_stream
 
 SCALE_RECORD_BYTES = 10
-_SUBKERNEL_TAPS = 8
 _MAX_WEIGHTS_PER_BYTE = 1024  # a stream of zeros alone holds 64
 
 
@@ -46,7 +46,7 @@ def stream_order(geometry: WeightGeometry) -> NDArray[np.int64]:
     ifm_depth = 1 if g.depthwise else g.ifm_depth
     ifm_block = 16 if g.part_kernel_first or g.ifm_bits == 16 else 32
     rounding = 4 if g.depthwise else (2 if g.ifm_bits == 16 else 4) if g.part_kernel_first else 1
-    step_y, step_x = _SUBKERNEL_TAPS // g.dilation_y, _SUBKERNEL_TAPS // g.dilation_x
+    step_y, step_x = SUBKERNEL_TAPS // g.dilation_y, SUBKERNEL_TAPS // g.dilation_x
     pieces = []
     for o0 in range(0, g.ofm_depth, g.ofm_block_depth):
         o1 = min(o0 + g.ofm_block_depth, g.ofm_depth)
