@@ -37,7 +37,7 @@ class TfliteGolden:
         model: the bytes of an uncompiled `.tflite`.
 
     Raises:
-        ValueError: TFLite cannot run it.
+        ValueError, RuntimeError: TFLite cannot run it.
     """
 
     def __init__(self, model: bytes) -> None:

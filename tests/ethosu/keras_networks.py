@@ -1,9 +1,16 @@
-"""Whole networks of the MLPerf Tiny kind, random weights, made int8 by TFLite's converter."""
+"""Whole networks of the MLPerf Tiny kind, random weights, made int8 by TFLite's converter.
+
+    python tests/ethosu/keras_networks.py build/networks
+
+writes them as `.tflite` files.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,3 +107,10 @@ def quantized(network: str, seed: int = 0) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return bytes(converter.convert())
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NETWORKS:
+        (folder / f"{name}.tflite").write_bytes(quantized(name))
