@@ -78,7 +78,10 @@ class MicroGolden:
     def __init__(self, model: bytes) -> None:
         from tflite_micro.python.tflite_micro import runtime
 
-        graph = Model.GetRootAs(model, 0).Subgraphs(0)
+        contents = Model.GetRootAs(model, 0)
+        if contents.SubgraphsLength() != 1:
+            raise ValueError(f"golden model has {contents.SubgraphsLength()} subgraphs, expected 1")
+        graph = contents.Subgraphs(0)
         self.inputs = _names(graph, graph.InputsAsNumpy())
         self.outputs = _names(graph, graph.OutputsAsNumpy())
         try:
