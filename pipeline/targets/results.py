@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import pipeline
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
 from pipeline.targets.agreement import compare_with_host
@@ -42,7 +43,8 @@ def main() -> None:
         rows = []
         with Reporter() as report, tempfile.TemporaryDirectory() as scratch:
             for model in models:
-                run = f"{options.board} {_digest(options.firmware, model, card_path(model))}"
+                key = _digest(options.firmware, model, card_path(model), *_pipeline_sources())
+                run = f"{options.board} {key}"
                 evaluator = _Evaluator(board, model, run, Path(scratch))
                 known = journal.rows(run)
                 for done, mixture in enumerate(mixtures, start=1):
@@ -109,6 +111,11 @@ class _Evaluator:
             feature_steps=agreement.feature_steps,
             sample_steps=agreement.sample_steps,
         )
+
+
+def _pipeline_sources() -> list[Path]:
+    """Costs and comparisons depend on the emulator and the rest of this package."""
+    return sorted(Path(pipeline.__path__[0]).rglob("*.py"))
 
 
 def _digest(*files: Path) -> str:
