@@ -8,6 +8,7 @@ training saw.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from pipeline.quantization.scheme import (
     half_away,
     power_of_two_above,
 )
+
+Cut = Callable[[NDArray[np.int8]], list[Window]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +59,13 @@ def integer_matrix(weights: Weights, name: str) -> IntegerMatrix:
     return IntegerMatrix(integers.T.copy(), step / STORED_STEPS, weights.arrays[f"{name}/bias"])
 
 
-def build_step_graph(weights: Weights, name: str) -> bytes:
+def build_step_graph(weights: Weights, name: str, cut: Cut = cheapest_windows) -> bytes:
     """Serialize the deployed network.
 
     Args:
         weights: a network trained in an integer scheme.
         name: model name, stored in the file.
+        cut: how each matrix is divided into smaller products.
 
     Raises:
         ValueError: the weights were trained in floating point.
@@ -69,7 +73,7 @@ def build_step_graph(weights: Weights, name: str) -> bytes:
     scheme = weights.scheme
     if not scheme.quantize_weights:
         raise ValueError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
-    return _Builder(weights, name).build()
+    return _Builder(weights, name, cut).build()
 
 
 def window_suffix(window: Window) -> str:
@@ -78,8 +82,8 @@ def window_suffix(window: Window) -> str:
 
 
 class _Builder:
-    def __init__(self, weights: Weights, name: str) -> None:
-        self._weights = weights
+    def __init__(self, weights: Weights, name: str, cut: Cut) -> None:
+        self._weights, self._cut = weights, cut
         self._scheme: Scheme = weights.scheme
         self._graph = Graph(name)
 
@@ -119,7 +123,7 @@ class _Builder:
             _given(scheme.candidate_input),
             f"{prefix}_candidate_input",
         )
-        g = graph.tanh(candidate_input, name=f"{prefix}_g")
+        g = graph.tanh(candidate_input, name=f"{prefix}_candidate")
         cell = _given(scheme.cell).scale
         kept = graph.mul(f, c, name=f"{prefix}_kept", scale=cell)
         added = graph.mul(i, g, name=f"{prefix}_added", scale=cell)
@@ -132,8 +136,10 @@ class _Builder:
         self, matrix_name: str, x: Tensor, out: Grid, name: str, relu: bool = False
     ) -> Tensor:
         matrix = integer_matrix(self._weights, matrix_name)
-        windows = cheapest_windows(matrix.weights)
-        parts = [self._product(matrix_name, matrix, w, x, out, name, relu) for w in windows]
+        parts = [
+            self._product(matrix_name, matrix, window, x, out, name, relu)
+            for window in self._cut(matrix.weights)
+        ]
         return parts[0] if len(parts) == 1 else self._graph.concatenation(parts, name=name)
 
     def _product(

@@ -49,6 +49,12 @@ class Window:
         return OPERATOR_CYCLES + outputs * (OUTPUT_CYCLES + reads)
 
 
+def whole(weights: NDArray[np.int8]) -> list[Window]:
+    """A matrix as it is: what lowering is compared with."""
+    outputs, inputs = weights.shape
+    return [Window(0, inputs, 0, outputs)]
+
+
 def cheapest_windows(weights: NDArray[np.int8]) -> list[Window]:
     """Cut a matrix into windows.
 
