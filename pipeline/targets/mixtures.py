@@ -44,8 +44,10 @@ def board_mixtures(corpus: Path | None = None, per_snr: int | None = None) -> li
         per_snr: how many of each SNR, the first ones of the list; None for all.
 
     Raises:
-        MixtureListError, StoreError: the corpus is damaged or not one.
+        ValueError: `per_snr` is below 1, or the corpus is damaged or not one.
     """
+    if per_snr is not None and per_snr < 1:
+        raise ValueError(f"mixtures per SNR: expected at least 1, got {per_snr}")
     if corpus is not None:
         return _first(Corpus(corpus).mixtures("test"), per_snr)
     clips = [clip for clip in clips_of("embedded") if clip.split == "test"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.targets import TargetError
 from pipeline.targets.firmware_image import ImageSize, image_size
 from pipeline.targets.journal import Journal, Row
+from pipeline.targets.mixtures import board_mixtures
 from pipeline.targets.tables import cost_table, quality_table
 
 ROW = Row(
@@ -60,6 +62,14 @@ def test_a_line_cut_off_by_a_kill_is_done_again(tmp_path: Path) -> None:
     path.write_text("{}\n" + path.read_text())
     with pytest.raises(ValueError, match=r"journal\.jsonl: line 1"):
         Journal(path)
+
+
+def test_the_first_mixtures_of_each_snr_are_taken() -> None:
+    mixtures = board_mixtures(per_snr=2)
+    assert [m.snr_db for m in mixtures] == sorted(2 * [-6.0, -3.0, 0.0, 3.0, 6.0, 9.0])
+    assert all(m.noisy.dtype == np.int16 and m.noisy.shape == m.clean.shape for m in mixtures)
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        board_mixtures(per_snr=0)
 
 
 @pytest.mark.parametrize("content", [b"", b"no ELF", b"\x7fELF\x01" + bytes(20), b"\x7fELF\x02"])
