@@ -212,7 +212,7 @@ def _save(state: list["tf.Variable"], progress: _Progress, work_dir: Path) -> No
     record = dataclasses.asdict(progress)
     if not np.isfinite(progress.best_score):
         record["best_score"] = None
-    tensors = {str(k): np.ascontiguousarray(variable.numpy()) for k, variable in enumerate(state)}
+    tensors = {str(k): np.asarray(variable.numpy(), order="C") for k, variable in enumerate(state)}
     write_atomically(
         work_dir / CHECKPOINT, safetensors.save(tensors, metadata={"progress": json.dumps(record)})
     )
