@@ -1,0 +1,113 @@
+"""What acts on a network while it trains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.dsp import FrontEnd
+from pipeline.keras import tf
+from pipeline.models import MaskNet
+from pipeline.quantization import INT8
+from pipeline.training.batches import Batch
+from pipeline.training.loop import Settings, fit
+from pipeline.training.loss import imitation_loss
+
+BANDS = 16
+FRONT_END = FrontEnd(np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32))
+
+
+class Noise:
+    """Noise over a tone, the same for the same step."""
+
+    def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(step)
+        clean = np.sin(0.2 * np.arange(4096) + random.uniform(0, 6, (batch_size, 1)))
+        noisy = clean + random.normal(scale=0.3, size=clean.shape)
+        return noisy.astype(np.float32), clean.astype(np.float32)
+
+
+class Watcher:
+    """Keeps the mask gradients it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, np.ndarray]] = []
+
+    def before_step(self, step: int) -> None:
+        pass
+
+    def after_step(self, step: int, mask_gradients: dict[str, np.ndarray]) -> None:
+        self.told.append(mask_gradients)
+
+
+def settings(**changes: float) -> Settings:
+    return Settings(
+        **{
+            "steps": 3,
+            "batch_size": 2,
+            "learning_rate": 1e-3,
+            "warmup_steps": 1,
+            "average_decay": 0.9,
+            "spectral_weight": 0.5,
+            "validate_every": 3,
+            "keep_best_from": 1,
+            **changes,
+        }  # type: ignore[arg-type]
+    )
+
+
+def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) -> MaskNet:
+    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    tmp_path.mkdir(exist_ok=True)
+    fit(
+        model,
+        Noise(),
+        FRONT_END,
+        settings(**changes),
+        tmp_path,
+        lambda _: {"score": 0.0},
+        teacher=teacher,
+    )
+    return model
+
+
+def test_removed_weights_are_told_what_they_would_be_worth(tmp_path: Path) -> None:
+    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    mask = np.ones(model.matrices[0].shape, np.float32)
+    mask[:4] = 0
+    model.matrices[0].mask.assign(mask)
+    watcher = Watcher()
+    fit(
+        model,
+        Noise(),
+        FRONT_END,
+        settings(),
+        tmp_path,
+        lambda _: {"score": 0.0},
+        callbacks=[watcher],
+    )
+    assert len(watcher.told) == 3
+    assert watcher.told[0].keys() == {matrix.name for matrix in model.matrices}
+    assert np.abs(watcher.told[0][model.matrices[0].name][:4]).max() > 0
+    np.testing.assert_array_equal(model.matrices[0].mask.numpy(), mask)
+
+
+def test_a_teacher_changes_what_is_learned(tmp_path: Path) -> None:
+    teacher = MaskNet(BANDS, (12,), 8, seed=2)
+    alone, unweighted, taught = (
+        trained(tmp_path / "alone").get_arrays(),
+        trained(tmp_path / "unweighted", teacher).get_arrays(),
+        trained(tmp_path / "taught", teacher, distillation_weight=1.0).get_arrays(),
+    )
+    for name, array in alone.items():
+        np.testing.assert_array_equal(array, unweighted[name])
+    assert any(not np.array_equal(array, taught[name]) for name, array in alone.items())
+
+
+def test_imitation_is_best_when_it_is_perfect() -> None:
+    batch = Batch.from_audio(*Noise().batch(0, 2), FRONT_END)
+    random = np.random.default_rng(0)
+    target = tf.constant(random.uniform(0.1, 0.9, batch.features.shape).astype(np.float32))
+    losses = [float(imitation_loss(target + error, target, batch)) for error in (0, 0.01, 0.1)]
+    assert losses == sorted(losses)
+    assert losses[0] == pytest.approx(10 * np.log10(1e-3), abs=3)
