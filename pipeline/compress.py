@@ -87,7 +87,7 @@ def compress_variant(
         settings = Settings(
             steps=steps,
             batch_size=config.train.batch_size,
-            learning_rate=config.compress.learning_rate,
+            learning_rate=variant.learning_rate or config.compress.learning_rate,
             warmup_steps=min(config.train.warmup_steps, steps // 10),
             average_decay=config.train.average_decay,
             spectral_weight=config.train.spectral_weight,
