@@ -288,13 +288,22 @@ def unpack(deb: Path, package: Package, folder: Path) -> None:
         for member in tar:
             if not member.isfile() or member.size > _MAX_MEMBER_BYTES:
                 continue
+            extracted = tar.extractfile(member)
+            assert extracted is not None, "a regular file has content"
             if package.container and re.search(package.container, member.name):
-                extracted = tar.extractfile(member)
-                assert extracted is not None, "a regular file has content"
                 _unpack_container(extracted.read(), member.name, package, partial)
             elif not package.container and _rule(package, member.name):
-                tar.extract(member, partial, filter="data")
+                _write_inside(partial, member.name, extracted.read())
     os.rename(partial, folder)
+
+
+def _write_inside(folder: Path, name: str, data: bytes) -> None:
+    """Write a member of an archive; Debian 12's Python has no extraction filters (PEP 706) yet."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise PackageError(f"archive member {name!r} points outside its folder: fetch it again")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def read_text(deb: Path, pattern: str) -> str:

@@ -82,7 +82,7 @@ def test_the_copyright_can_be_read(tmp_path: Path) -> None:
 
 def test_paths_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
     hostile = package(deb({"../../evil.wav": b"x"}), tmp_path / "cache", r"\.wav$")
-    with pytest.raises(tarfile.OutsideDestinationError):
+    with pytest.raises(PackageError, match=r"'\.\./\.\./evil\.wav' points outside"):
         debian.fetch(tmp_path / "cache", (hostile,))
     assert not list(tmp_path.rglob("evil.wav"))
     assert not (tmp_path / "cache" / "files" / "noises_1.0").exists()
