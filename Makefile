@@ -27,7 +27,7 @@ $(READY): pyproject.toml requirements.lock
 lock: ## resolve pyproject.toml again into requirements.lock
 	$(BIN)/pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url \
-		--allow-unsafe --extra dev --no-emit-find-links --output-file requirements.lock pyproject.toml
+		--allow-unsafe --extra dev --extra study --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 -include firmware/targets.mk
 

@@ -41,6 +41,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of JSON data: the key of a result, made from all that decides it."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file under a temporary name, then rename it into place."""
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
@@ -151,9 +156,7 @@ class Stage:
         settings = config.model_dump(mode="json", include=set(self.sections))
         inputs = {need: run_dir.card(need).key for need in self.needs}
         versions = tool_versions()
-        key = hashlib.sha256(
-            json.dumps([self.name, config.seed, settings, inputs, versions]).encode()
-        ).hexdigest()
+        key = sha256_json([self.name, config.seed, settings, inputs, versions])
         final, partial = run_dir.path(self.name), run_dir.partial(self.name)
         if not force and _is_whole(run_dir, self.name, key):
             return run_dir.card(self.name)

@@ -117,6 +117,8 @@ class Variant(_Section):
     """Distinct values a matrix may hold, zero among them; none: as many as int8 has."""
     steps: Positive | None = None
     """Optimizer steps; none: `compress.steps`."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak of the cosine schedule; none: `compress.learning_rate`."""
 
 
 class Compress(_Section):
@@ -196,6 +198,36 @@ class Evaluate(_Section):
     """Processes that compute metrics."""
 
 
+class Deployment(_Section):
+    """An NPU and the memories around it."""
+
+    accelerator: str = "ethos-u55-128"
+    """NPU configuration, by Vela's name."""
+    system: str = "Ethos_U55_High_End_Embedded"
+    """Vela system configuration: clock and memory bandwidths."""
+
+
+class Study(_Section):
+    """Trade-off between quality, size and speed over all variants (`pipeline.sweep`)."""
+
+    deployments: tuple[Deployment, ...] = (
+        Deployment(),
+        Deployment(accelerator="ethos-u55-32"),
+        Deployment(accelerator="ethos-u55-64"),
+        Deployment(accelerator="ethos-u55-256"),
+        Deployment(system="Ethos_U55_Deep_Embedded"),
+    )
+    """Where every model is compiled for; headlines are about the first."""
+    sram_bytes: Positive = 320 * 1024
+    """SRAM for the arena and for weights copied at boot; what does not fit stays in flash."""
+    headline: tuple[str, ...] = ()
+    """Variants repeated, with the models they come from, for each of `seeds`."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the repetitions, `seed` excepted."""
+    cpus: Positive | None = None
+    """CPUs a local Ray may use; none: all. A cluster (RAY_ADDRESS) knows its own."""
+
+
 class Config(_Section):
     """All settings of a run."""
 
@@ -208,6 +240,22 @@ class Config(_Section):
     compress: Compress = Compress()
     compile: Compile = Compile()
     evaluate: Evaluate = Evaluate()
+    study: Study = Study()
+
+    @model_validator(mode="after")
+    def _study_is_possible(self) -> "Config":
+        names = [variant.name for variant in self.compress.variants]
+        for name in self.study.headline:
+            if name not in names:
+                raise ValueError(
+                    f"study.headline: {name!r} is none of the variants ({', '.join(names)})"
+                )
+        if self.study.cpus is not None and self.study.cpus < self.train.threads:
+            raise ValueError(
+                f"study.cpus = {self.study.cpus}: a training takes train.threads = "
+                f"{self.train.threads}"
+            )
+        return self
 
 
 def load(path: Path) -> Config:

@@ -120,11 +120,11 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
         loaded = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
         for name, peer in loaded.items():
             systems[name] = System(name, "peer", _through(peer))
-    systems["dense_float"] = System("Dense, float32", "float", _in_float(dense))
+    systems["dense_float"] = System("Dense, float32", "float", in_float(dense))
     for variant in config.compress.variants:
         weights = Weights.load(weights_path(run_dir, variant.name))
         systems[f"{variant.name}_float"] = System(
-            f"{variant.name}, its float weights", "float", _in_float(weights)
+            f"{variant.name}, its float weights", "float", in_float(weights)
         )
         runner = load_runner(
             config.evaluate.runner,
@@ -141,7 +141,7 @@ def _through(peer: Peer) -> Enhancer:
     return lambda mixture: peer.enhance(mixture.noisy)
 
 
-def _in_float(weights: Weights) -> Enhancer:
+def in_float(weights: Weights) -> Enhancer:
     """Enhancement through the Keras network in floating point."""
     from pipeline.keras import tf
 

@@ -1,5 +1,6 @@
 """Report: one self-contained HTML page, and the result tables in Markdown."""
 
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import tomli_w
 from numpy.typing import NDArray
 
 from pipeline.artefacts import ArtefactError, RunDir, StageCard, stage, write_atomically
-from pipeline.cli import stage_main
+from pipeline.cli import reported_errors, stage_main
 from pipeline.compress import weights_path
 from pipeline.config import Config
 from pipeline.corpora.prepared import LIST_NAME, open_split
@@ -25,6 +26,7 @@ from pipeline.reporting.listening import Clip, Track
 from pipeline.reporting.page import Network, Provenance, StageRecord, render
 from pipeline.reporting.results import DENSE_FLOAT, Results, read_results
 from pipeline.reporting.story import MINUS
+from pipeline.study.page import write_page
 from pipeline.train import WEIGHTS
 
 NEEDS = ("prepare", "train", "compress", "convert", "compile", "evaluate", "measure")
@@ -35,7 +37,10 @@ CLEAN, NOISY = "clean", "noisy"
 
 @stage("report", needs=NEEDS, sections=("compress", "compile", "evaluate"))
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-    """Write one self-contained HTML page, and the result tables in Markdown."""
+    """Write one self-contained HTML page, and the result tables in Markdown.
+
+    --study DIR regenerates plots and tables of the trade-off study in DIR instead.
+    """
     cards = {name: run_dir.card(name) for name in NEEDS}
     results = read_results({n: card.results for n, card in cards.items() if n != "prepare"})
     page = render(results, _network(run_dir, results), _clips(run_dir, results), _provenance(cards))
@@ -141,5 +146,19 @@ def _without_none(value: Any) -> Any:
     return value
 
 
+def main() -> None:
+    """Command line: of the stage, or of the study."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--study", type=Path)
+    options, rest = own.parse_known_args()
+    if options.study is None:
+        stage_main(run)
+    elif rest:
+        own.error(f"--study takes no other settings, got {' '.join(rest)}")
+    else:
+        with reported_errors():
+            print(f"study: {write_page(options.study)}")
+
+
 if __name__ == "__main__":
-    stage_main(run)
+    main()

@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import importlib.resources
 import io
 import re
 
@@ -77,3 +78,14 @@ def to_svg(figure: Figure, description: str) -> str:
         svg = svg.replace(color, f"var({variable})")
     label = html.escape(description)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def standalone(svg: str) -> str:
+    """Make an inline element a file: with the page's colours, light and dark, and its paper."""
+    css = importlib.resources.files("pipeline.reporting").joinpath("page.css").read_text("utf-8")
+    light, dark = re.findall(r":root \{[^}]*\}", css)
+    style = (
+        f"<style>{light} @media (prefers-color-scheme: dark) {{ {dark} }} "
+        "svg { background: var(--paper); }</style>"
+    )
+    return re.sub(r"(<svg [^>]*>)", lambda found: found[1] + style, svg, count=1)
