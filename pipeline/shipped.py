@@ -4,7 +4,7 @@
 ``tflite_models/``; ``python -m pipeline.shipped restore`` makes a run directory from them in which
 train and compress count as done, so that `pipeline.run` goes on with conversion, compilation and
 evaluation. The int8 weights in the TFLite files are the trained weights, so converting a restored
-run writes the same bytes again.
+run writes the same integers again.
 """
 
 import json
