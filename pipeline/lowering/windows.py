@@ -20,6 +20,8 @@ INPUT_TILE = 32
 OPERATOR_CYCLES = 85.0
 # Vela computes large matrices up to a fifth faster than this fit says: a cut has to promise more.
 WORTH_CUTTING = 0.75
+# TensorFlow Lite Micro joins at most this many tensors (kMaxInputNum of its CONCATENATION).
+MAX_WINDOWS = 10
 OUTPUT_CYCLES = 2.3
 INPUT_TILE_CYCLES = 5.0
 
@@ -71,16 +73,21 @@ def cheapest_windows(weights: NDArray[np.int8]) -> list[Window]:
     edges = [*range(0, outputs, OUTPUT_TILE), outputs]
     spans = [_span(weights[a:b]) for a, b in itertools.pairwise(edges)]
     tiles = len(spans)
-    best: list[tuple[float, list[Window]]] = [(0.0, [])]
-    for end in range(1, tiles + 1):
-        low, high = inputs, 0
-        choices = []
-        for begin in range(end - 1, -1, -1):
-            low, high = min(low, spans[begin][0]), max(high, spans[begin][1])
-            window = Window(low, high, edges[begin], edges[end])
-            choices.append((best[begin][0] + window.cycles, [*best[begin][1], window]))
-        best.append(min(choices, key=lambda choice: choice[0]))
-    cycles, windows = best[tiles]
+    # best[count][end]: the cheapest way to cut the first `end` tiles into `count` windows.
+    best: list[dict[int, tuple[float, list[Window]]]] = [{0: (0.0, [])}]
+    for _ in range(MAX_WINDOWS):
+        best.append({})
+        for end in range(1, tiles + 1):
+            low, high = inputs, 0
+            for begin in range(end - 1, -1, -1):
+                low, high = min(low, spans[begin][0]), max(high, spans[begin][1])
+                if begin not in best[-2]:
+                    continue
+                window = Window(low, high, edges[begin], edges[end])
+                cycles, windows = best[-2][begin]
+                if end not in best[-1] or cycles + window.cycles < best[-1][end][0]:
+                    best[-1][end] = (cycles + window.cycles, [*windows, window])
+    cycles, windows = min((row[tiles] for row in best if tiles in row), key=lambda row: row[0])
     uncut = whole(weights)
     return windows if cycles < WORTH_CUTTING * uncut[0].cycles else uncut
 

@@ -14,7 +14,7 @@ from pipeline.ethosu import vela
 from pipeline.lowering.flatbuffer import Graph
 from pipeline.lowering.read_back import read_step_graph
 from pipeline.lowering.step_graph import build_step_graph
-from pipeline.lowering.windows import WORTH_CUTTING, Window, cheapest_windows, whole
+from pipeline.lowering.windows import MAX_WINDOWS, WORTH_CUTTING, Window, cheapest_windows, whole
 from pipeline.models import MaskNet
 from pipeline.models.weights import Weights
 from pipeline.quantization import INT8
@@ -83,6 +83,16 @@ def test_groups_are_found_and_a_full_matrix_stays_whole() -> None:
     grouped = cheapest_windows(block_diagonal(96, 128, 4))
     assert grouped == [Window(32 * k, 32 * (k + 1), 24 * k, 24 * (k + 1)) for k in range(4)]
     assert cheapest_windows(np.full((96, 128), 2, np.int8)) == [Window(0, 128, 0, 96)]
+
+
+def test_there_are_never_more_windows_than_tflite_micro_joins() -> None:
+    scattered = block_diagonal(24 * 16, 24 * 32, 24)
+    windows = cheapest_windows(scattered)
+    assert 1 < len(windows) <= MAX_WINDOWS
+    left = scattered.copy()
+    for window in windows:
+        left[window.outputs, window.inputs] = 0
+    assert not left.any()
 
 
 SIZES = Model(bands=32, lstm_units=(32, 24), dense_units=24)
