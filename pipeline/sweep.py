@@ -8,7 +8,7 @@ made again, and a killed sweep continues where it was.
 import argparse
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline import prepare, train
@@ -24,18 +24,18 @@ from pipeline.study.records import Point, Split, StudyError, points_in
 SEARCH = "search"
 DESCRIPTION = f"""{__doc__}
 --adopt DIR takes over models of the same names that were trained elsewhere (a folder each);
+--finished leaves out the models that would have to be trained;
 --export DIR copies the finished points to DIR, for `python -m pipeline.report --study DIR`;
 --search N lets Optuna try N combinations, scored on validation mixtures, instead of the variants.
 """
 
 
-def sweep(bench: Bench) -> None:
-    """Make every point of the study that is not finished.
+def sweep(bench: Bench, tasks: Sequence[Task]) -> None:
+    """Make every point that is not finished.
 
     Raises:
         StudyError: a point is damaged, or some could not be made; the others are.
     """
-    tasks = plan(bench.config)
     missing = [task for task in tasks if not bench.has_point(task)]
     if not missing and bench.has_reference():
         return
@@ -89,6 +89,7 @@ def main() -> None:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--adopt", type=Path)
     own.add_argument("--export", type=Path)
+    own.add_argument("--finished", action="store_true")
     own.add_argument("--search", type=int, metavar="N")
     options, sys.argv[1:] = own.parse_known_args()
     config, run_dir, _ = parse("python -m pipeline.sweep", DESCRIPTION)
@@ -106,7 +107,9 @@ def main() -> None:
         if options.adopt:
             names = [task.name for task in tasks if adopt_model(bench, task, options.adopt)]
             print(f"adopted: {', '.join(names) or 'none'}")
-        sweep(bench)
+        if options.finished:
+            tasks = tuple(task for task in tasks if bench.has_model(task))
+        sweep(bench, tasks)
         print(f"sweep: {points_in(bench.folder)}")
         if options.export:
             export(bench, tasks, options.export)

@@ -99,6 +99,10 @@ class Bench:
         peers = self.config.evaluate.peers
         return sha256_json([self._inputs(), peers, self.split, tool_versions()])
 
+    def has_model(self, task: Task) -> bool:
+        """Whether it is finished, whatever made it."""
+        return (self.models / task.name / RESULT).exists()
+
     def has_point(self, task: Task) -> bool:
         """Whether it is there, made with these settings.
 
