@@ -52,9 +52,10 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
 
 def _network(run_dir: RunDir, results: Results) -> Network:
     dense = Weights.load(run_dir.path("train") / WEIGHTS)
-    trained = (array for name, array in dense.arrays.items() if not name.endswith("/mask"))
+    sizes = {part: dense.total(part) for part in ("kernel", "bias")}
     return Network(
-        parameters=sum(array.size for array in trained),
+        parameters=sizes["kernel"] + sizes["bias"],
+        weights=sizes["kernel"],
         bands=dense.model.bands,
         kept={
             name: _kept(Weights.load(weights_path(run_dir, name)), variant.sparsity)

@@ -49,6 +49,10 @@ class Weights:
         network.set_arrays(self.arrays)
         return network
 
+    def total(self, part: str) -> int:
+        """Number of all elements of the matrices' ``kernel``, ``bias`` or ``mask``."""
+        return sum(array.size for name, array in self.arrays.items() if name.endswith(f"/{part}"))
+
     def save(self, path: Path) -> None:
         """Write a safetensors file; all-ones masks are left out."""
         tensors = {

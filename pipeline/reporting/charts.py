@@ -37,12 +37,13 @@ class Chart:
 def training_curves(results: Results) -> list[Chart]:
     """Validation score and training loss: the dense network, then the variants together."""
     dense = {_DENSE: results.train.history}
-    variants = {name: run.history for name, run in results.compress.items()}
+    variants = {name: run.history for name, run in results.compress.items() if run.history}
     looks = {_DENSE: (theme.INK, "X")} | {name: _nth_look(k) for k, name in enumerate(variants)}
     with matplotlib.rc_context(theme.style()):
         return [
             _curves(f"{group}: {what}", runs, looks, value, reference)
             for group, runs in (("Dense network", dense), ("Compressed networks", variants))
+            if runs
             for what, value, reference in (
                 ("SI-SDR improvement, dB", lambda v: v.score, results.train.best_score),
                 ("training loss", lambda v: v.loss, None),

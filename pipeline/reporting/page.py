@@ -25,12 +25,14 @@ class Network:
     """What was compressed.
 
     Attributes:
-        parameters: weights and biases.
+        parameters: weights and biases of the dense network.
+        weights: the weights alone.
         bands: width of input and output.
         kept: for each variant, where each matrix ``[inputs, outputs]`` keeps its weights.
     """
 
     parameters: int
+    weights: int
     bands: int
     kept: Mapping[str, Mapping[str, NDArray[np.bool_]]]
 
@@ -74,7 +76,11 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     float_bytes = FLOAT_BYTES * network.parameters
-    summaries = story.summaries(results, float_bytes, HOP_SAMPLES / RATE_HZ * 1e6)
+    left = {
+        name: sum(int(matrix.sum()) for matrix in kept.values()) / network.weights
+        for name, kept in network.kept.items()
+    }
+    summaries = story.summaries(results, left, float_bytes, HOP_SAMPLES / RATE_HZ * 1e6)
     smallest = results.smallest()
     compiled = results.compile[smallest][results.memory_modes[0]]
     return environment.get_template("page.html.j2").render(

@@ -33,12 +33,16 @@ class Training(_Record):
 
     history: Annotated[tuple[Validation, ...], Field(min_length=1)]
     best_score: FiniteFloat
-    step_ms: FiniteFloat
+    step_ms: FiniteFloat | None = None
 
 
 class Compressed(Training):
-    """A compressed variant; ``sparsity`` is the share removed by matrix, and ``all`` of them."""
+    """A compressed variant; ``sparsity`` is the share removed by matrix, and ``all`` of them.
 
+    One that was pruned offline has no training.
+    """
+
+    history: tuple[Validation, ...] = ()
     sparsity: dict[str, FiniteFloat]
     scheme: str
 

@@ -41,9 +41,13 @@ class Proof:
     finding: str
 
 
-def summaries(results: Results, float_bytes: int, hop_us: float) -> list[Summary]:
+def summaries(
+    results: Results, left: dict[str, float], float_bytes: int, hop_us: float
+) -> list[Summary]:
     """One summary a variant, in the main memory mode."""
-    return [_summary(results, name, float_bytes, hop_us) for name in results.compress]
+    return [
+        _summary(results, name, 1.0 - left[name], float_bytes, hop_us) for name in results.compress
+    ]
 
 
 def readable_bytes(count: int) -> str:
@@ -86,10 +90,11 @@ def proofs(converted: Converted, variant: str) -> list[Proof]:
     ]
 
 
-def _summary(results: Results, name: str, float_bytes: int, hop_us: float) -> Summary:
+def _summary(
+    results: Results, name: str, removed: float, float_bytes: int, hop_us: float
+) -> Summary:
     mode = results.memory_modes[0]
     flash_bytes = results.compile[name][mode].flash.total
-    removed = results.compress[name].sparsity["all"]
     changes = [
         f"{_signed(change, digits)} {unit}"
         for metric, unit, digits in _COMPARED

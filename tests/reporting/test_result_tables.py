@@ -174,7 +174,10 @@ def test_latency_comes_from_the_source_closest_to_the_device() -> None:
         "latency_us": 400.0,
     }
     results = read(lambda c: c["measure"]["dense"].append(fvp))
-    by_name = {s.name: s for s in story.summaries(results, 3_875_840, 16_000.0)}
+    by_name = {
+        s.name: s
+        for s in story.summaries(results, dict.fromkeys(results.compress, 0.2), 3_875_840, 16_000.0)
+    }
     assert by_name["dense"].latency == "400 µs a hop, 2.5% of real time (fvp)"
     assert by_name["weight80"].latency.endswith("(vela)")
 
@@ -185,7 +188,10 @@ def test_rounded_away_change_has_no_sign() -> None:
         systems["dense"]["overall"] = copy.deepcopy(systems["dense_float"]["overall"])
         systems["dense"]["overall"]["stoi"]["mean"] -= 1e-5
 
-    summary = story.summaries(read(equal), 3_875_840, 16_000.0)[0]
+    results = read(equal)
+    left = dict.fromkeys(results.compress, 0.2)
+    summary = story.summaries(results, left, 3_875_840, 16_000.0)[0]
+    assert summary.removed == "80%"
     assert summary.quality == "0.00 dB SI-SDR, 0.00 PESQ, 0.000 STOI"
 
 
