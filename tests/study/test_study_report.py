@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from synthetic_study import PARAMETERS, write_study
 
+from pipeline import report
 from pipeline.reporting.story import MINUS
 from pipeline.reporting.tables import NO_VALUE
 from pipeline.study.page import BEGIN, END, write_page
@@ -127,8 +127,12 @@ def test_without_a_dense_integer_network_there_is_nothing_to_compare(folder: Pat
         Study.of(*read_study(folder))
 
 
-def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.report", "--study", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "holds no finished study; run `python -m pipeline.sweep --export" in done.stderr
+def test_an_empty_study_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", "--study", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        report.main()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "holds no finished study; run `python -m pipeline.sweep --export" in message
