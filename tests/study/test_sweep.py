@@ -116,7 +116,8 @@ def task(name: str) -> Task:
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(swept: Swept) -> None:
-    assert {"dense", "dense-int8"} <= set(swept.first) < {"dense", *(v.name for v in GOOD)}
+    # How far it had come is up to the scheduler; what was finished then is finished for good.
+    assert {"dense", "dense-int8"} <= set(swept.first) <= {"dense", *(v.name for v in GOOD)}
     after = written(swept.bench)
     assert set(after) == {"dense", *(variant.name for variant in GOOD)}
     assert {name: after[name] for name in swept.first} == swept.first
