@@ -52,6 +52,8 @@ def narrow_windows(weights: Weights, seed: int = 0) -> Weights:
     if np.mean(np.concatenate([tiles.ravel() for tiles in occupied.values()])) > FULL:
         return weights
     layers = [layer for layer in unit_layers(weights.model) if layer.units % OUTPUT_TILE == 0]
+    if not layers:
+        return weights
     axes = {layer.name: _axes(layer) for layer in layers}
     order = {layer.name: np.arange(layer.units // OUTPUT_TILE) for layer in layers}
     random = np.random.default_rng(seed)
