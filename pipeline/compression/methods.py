@@ -1,8 +1,9 @@
 """From a variant's settings to what acts on the network while it trains."""
 
 from pipeline.compression.clustering import Clustering
-from pipeline.compression.pruner import GradualPruner, prune
+from pipeline.compression.pruner import GradualPruner, given_masks, prune
 from pipeline.compression.regularizers import Regularizer
+from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import (
     BlockStructure,
     Structure,
@@ -38,8 +39,12 @@ def callbacks_for(
             Regularizer(model, structure, variant.regularizer, variant.regularizer_strength, end)
         )
     if variant.sparsity > 0:
-        pruner = LearnedThresholds if variant.method == "threshold" else GradualPruner
-        callbacks.append(pruner(model, structure, variant.sparsity, end, settings.prune_every))
+        schedule = RisingSparsity(variant.sparsity, end, settings.prune_every)
+        callbacks.append(
+            LearnedThresholds(model, structure, schedule, variant.sparsity)
+            if variant.method == "threshold"
+            else GradualPruner(model, structure, schedule)
+        )
     if variant.clusters is not None:
         callbacks.append(
             Clustering(
@@ -62,8 +67,7 @@ def offline(model: MaskNet, variant: Variant, sizes: Model) -> None:
     """Prune the integers of a trained model by magnitude, with no training after it."""
     for matrix in model.matrices:
         matrix.kernel.assign(matrix.value())
-    given = {matrix.name: matrix.mask.numpy() for matrix in model.matrices}
-    prune(model, structure_of(model, variant, sizes), variant.sparsity, given)
+    prune(model, structure_of(model, variant, sizes), variant.sparsity, given_masks(model))
 
 
 def _prune_end(settings: Compress, steps: int) -> int:

@@ -4,59 +4,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compression.criterion import groups_to_keep
-from pipeline.compression.structures import Structure
-from pipeline.keras import tf
+from pipeline.compression.schedule import RisingSparsity
+from pipeline.compression.structures import Energies, Keep, Structure
 from pipeline.models.masknet import MaskNet
+
+Masks = dict[str, NDArray[np.float32]]
 
 
 class GradualPruner:
-    """Raises sparsity along TF-MOT's cubic schedule (Zhu & Gupta, 2017), whole network at once.
+    """Raises sparsity along a schedule, whole network at once.
 
     What an earlier method has removed stays removed and counts towards the target.
 
     Args:
         model: its matrices' masks are set.
         structure: what is removed together.
-        sparsity: final share of groups removed.
-        end_step: step at which it is reached; afterwards the masks rest and the network recovers.
-        every_steps: steps between updates.
+        schedule: how much is removed when; after its end the masks rest and the network recovers.
     """
 
-    def __init__(
-        self,
-        model: MaskNet,
-        structure: Structure,
-        sparsity: float,
-        end_step: int,
-        every_steps: int,
-    ) -> None:
-        # Imported here: TF-MOT takes seconds to load and only compression needs it.
-        from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
-
-        self._model, self._structure = model, structure
-        self._given = {m.name: m.mask.numpy() for m in model.matrices}
-        self._sparsity, self._end_step = sparsity, end_step
-        self._schedule = PolynomialDecay(
-            initial_sparsity=0.0,
-            final_sparsity=sparsity,
-            begin_step=0,
-            end_step=end_step,
-            frequency=every_steps,
-        )
+    def __init__(self, model: MaskNet, structure: Structure, schedule: RisingSparsity) -> None:
+        self._model, self._structure, self._schedule = model, structure, schedule
+        self._given = given_masks(model)
 
     def before_step(self, step: int) -> None:
         """Update the masks if the schedule says so."""
-        due, sparsity = self._schedule(tf.constant(step, tf.int64))
-        # The end need not be a whole number of periods, but the target has to be reached.
-        if (bool(due) or step == self._end_step) and self._sparsity > 0:
-            prune(self._model, self._structure, float(sparsity), self._given)
+        sparsity = self._schedule.due(step)
+        if sparsity is not None:
+            prune(self._model, self._structure, sparsity, self._given)
+
+
+def given_masks(model: MaskNet) -> Masks:
+    """What earlier methods have left, by matrix."""
+    return {matrix.name: matrix.mask.numpy() for matrix in model.matrices}
+
+
+def energies_of(model: MaskNet, structure: Structure, given: Masks) -> Energies:
+    """Sum of squared weights of every group, counting only what ``given`` keeps."""
+    return structure.sums(
+        {m.name: np.square(m.kernel.numpy() * given[m.name]) for m in model.matrices}
+    )
+
+
+def apply_choice(model: MaskNet, structure: Structure, keep: Keep, given: Masks) -> None:
+    """Mask all groups but the chosen ones, and what ``given`` lacks."""
+    masks = structure.masks(keep)
+    for matrix in model.matrices:
+        matrix.mask.assign(masks[matrix.name] * given[matrix.name])
 
 
 def prune(
     model: MaskNet,
     structure: Structure,
     sparsity: float,
-    given: dict[str, NDArray[np.float32]],
+    given: Masks,
 ) -> None:
     """Mask all but the groups of largest magnitude, at once.
 
@@ -66,12 +66,8 @@ def prune(
         sparsity: share of groups removed, those counted that ``given`` has removed already.
         given: masks of earlier methods, by matrix.
     """
-    energies = structure.sums(
-        {m.name: np.square(m.kernel.numpy() * given[m.name]) for m in model.matrices}
-    )
-    masks = structure.masks(groups_to_keep(energies, sparsity, structure.multiple))
-    for matrix in model.matrices:
-        matrix.mask.assign(masks[matrix.name] * given[matrix.name])
+    energies = energies_of(model, structure, given)
+    apply_choice(model, structure, groups_to_keep(energies, sparsity, structure.multiple), given)
 
 
 def sparsity_of(model: MaskNet) -> dict[str, float]:

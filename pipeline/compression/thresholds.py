@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compression.criterion import check_not_empty, groups_to_keep
-from pipeline.compression.structures import Energies, Structure
+from pipeline.compression.pruner import apply_choice, energies_of, given_masks
+from pipeline.compression.schedule import RisingSparsity
+from pipeline.compression.structures import Structure
 from pipeline.keras import tf
 from pipeline.models.masknet import MaskNet
 
@@ -25,97 +27,88 @@ RATE = 0.1
 SMOOTHING = 0.8
 BISECTIONS = 60
 LARGEST_LOGIT = 8.0
+REAL = "float64"
 
 
 class LearnedThresholds:
-    """Learns one threshold a family while sparsity rises along TF-MOT's cubic schedule.
+    """Learns one threshold a family while sparsity rises along a schedule.
 
     Args:
         model: its matrices' masks are set.
         structure: what is removed together.
-        sparsity: final share of groups removed.
-        end_step: step at which it is reached; afterwards the masks rest.
-        every_steps: steps between updates.
+        schedule: how much is removed when; after its end the masks rest.
+        sparsity: what the schedule ends at.
     """
 
     def __init__(
-        self,
-        model: MaskNet,
-        structure: Structure,
-        sparsity: float,
-        end_step: int,
-        every_steps: int,
+        self, model: MaskNet, structure: Structure, schedule: RisingSparsity, sparsity: float
     ) -> None:
-        from tensorflow_model_optimization.sparsity.keras import PolynomialDecay
-
-        self._model, self._structure = model, structure
-        self._sparsity, self._end_step = sparsity, end_step
-        self._schedule = PolynomialDecay(0.0, sparsity, 0, end_step, frequency=every_steps)
-        self._given = {m.name: m.mask.numpy() for m in model.matrices}
+        self._model, self._structure, self._schedule = model, structure, schedule
+        self._given = given_masks(model)
         # Magnitude's own allocation is where learning starts.
-        first = groups_to_keep(self._energies(), sparsity)
-        self._logits = {name: _logit(1.0 - float(keep.mean())) for name, keep in first.items()}
-        self._costs = dict.fromkeys(first, 0.0)
-        self._gradients = {name: np.zeros(mask.shape) for name, mask in self._given.items()}
+        first = groups_to_keep(energies_of(model, structure, self._given), sparsity)
+        self._families = list(first)
+        self._logits = tf.Variable(
+            [_logit(1.0 - float(first[n].mean())) for n in first], dtype=REAL
+        )
+        self._costs = tf.Variable(np.zeros(len(first)), dtype=REAL)
+        self._gradients = {n: tf.Variable(np.zeros_like(mask)) for n, mask in self._given.items()}
+
+    @property
+    def state(self) -> list["tf.Variable"]:
+        """What learning needs to go on after a kill."""
+        return [self._logits, self._costs, *self._gradients.values()]
 
     def before_step(self, step: int) -> None:
         """Update thresholds and masks if the schedule says so."""
-        due, sparsity = self._schedule(tf.constant(step, tf.int64))
-        if not (bool(due) or step == self._end_step):
+        sparsity = self._schedule.due(step)
+        if sparsity is None:
             return
-        ranks = {name: _ranks(energies) for name, energies in self._energies().items()}
+        energies = energies_of(self._model, self._structure, self._given)
+        ranks = {name: _ranks(energies[name]) for name in self._families}
         if step > 0:
             self._learn(ranks)
-        masks = self._structure.masks(self._meet(ranks, float(sparsity)))
-        for matrix in self._model.matrices:
-            matrix.mask.assign(masks[matrix.name] * self._given[matrix.name])
+        apply_choice(self._model, self._structure, self._meet(ranks, sparsity), self._given)
 
     def after_step(self, step: int, mask_gradients: dict[str, NDArray[np.float32]]) -> None:
         """Collect the loss gradient of every mask entry, those of removed weights included."""
-        if step < self._end_step:
+        if step < self._schedule.end_step:
             for name, gradient in mask_gradients.items():
-                self._gradients[name] += gradient * self._given[name]
-
-    def _energies(self) -> Energies:
-        return self._structure.sums(
-            {
-                m.name: np.square(m.kernel.numpy() * self._given[m.name])
-                for m in self._model.matrices
-            }
-        )
+                self._gradients[name].assign_add(gradient * self._given[name])
 
     def _learn(self, ranks: dict[str, NDArray[np.int64]]) -> None:
         """Lower thresholds where the next weight to go costs more than elsewhere."""
-        gains = self._structure.sums(self._gradients)
+        gains = self._structure.sums({n: g.numpy() for n, g in self._gradients.items()})
         sizes = self._structure.sums(self._given)
-        for name, rank in ranks.items():
-            threshold = _share(self._logits[name]) * rank.size
-            near = np.abs(rank - threshold) <= max(1.0, WINDOW * rank.size)
+        logits, costs = self._logits.numpy(), self._costs.numpy()
+        for k, (name, rank) in enumerate(ranks.items()):
+            near = np.abs(rank - _share(logits[k]) * rank.size) <= max(1.0, WINDOW * rank.size)
             # Removing a group changes the loss by minus its mask's gradient.
             cost = -float(gains[name][near].sum()) / max(1.0, float(sizes[name][near].sum()))
-            self._costs[name] = SMOOTHING * self._costs[name] + (1 - SMOOTHING) * cost
-        costs = np.array(list(self._costs.values()))
+            costs[k] = SMOOTHING * costs[k] + (1 - SMOOTHING) * cost
         spread = float(costs.std())
         if spread > 0:
-            for name, cost in self._costs.items():
-                self._logits[name] -= RATE * (cost - float(costs.mean())) / spread
+            logits -= RATE * (costs - costs.mean()) / spread
+        self._logits.assign(logits)
+        self._costs.assign(costs)
         for gradient in self._gradients.values():
-            gradient[:] = 0
+            gradient.assign(tf.zeros_like(gradient))
 
     def _meet(
         self, ranks: dict[str, NDArray[np.int64]], sparsity: float
     ) -> dict[str, NDArray[np.bool_]]:
         """Shift all thresholds alike until the wanted share of all groups lies below them."""
-        total = sum(rank.size for rank in ranks.values())
+        logits = self._logits.numpy()
+        sizes = np.array([rank.size for rank in ranks.values()])
         low, high = -4 * LARGEST_LOGIT, 4 * LARGEST_LOGIT
         for _ in range(BISECTIONS):
             shift = (low + high) / 2
-            removed = sum(_share(self._logits[n] + shift) * rank.size for n, rank in ranks.items())
-            low, high = (shift, high) if removed < sparsity * total else (low, shift)
+            removed = float((_share(logits + shift) * sizes).sum())
+            low, high = (shift, high) if removed < sparsity * sizes.sum() else (low, shift)
+        self._logits.assign(logits + high)
         keep = {}
-        for name, rank in ranks.items():
-            self._logits[name] += high
-            keep[name] = rank >= round(_share(self._logits[name]) * rank.size)
+        for (name, rank), share in zip(ranks.items(), _share(logits + high), strict=True):
+            keep[name] = rank >= round(float(share) * rank.size)
             check_not_empty(name, keep[name], sparsity)
         return keep
 
@@ -126,11 +119,11 @@ def _ranks(energies: NDArray[np.float64]) -> NDArray[np.int64]:
     return ranks.reshape(energies.shape)
 
 
-def _share(logit: float) -> float:
-    return float(1.0 / (1.0 + np.exp(-logit)))
+def _share(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits)))
 
 
 def _logit(share: float) -> float:
-    smallest = _share(-LARGEST_LOGIT)
+    smallest = float(_share(np.array(-LARGEST_LOGIT)))
     clipped = min(max(share, smallest), 1.0 - smallest)
     return float(np.log(clipped / (1.0 - clipped)))

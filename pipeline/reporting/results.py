@@ -85,6 +85,11 @@ class Flash(_Record):
     command_stream: Count
     total: Count
 
+    @property
+    def constants(self) -> int:
+        """What the NPU reads over and over: all but the commands."""
+        return self.total - self.command_stream
+
 
 class Layer(_Record):
     """One NPU operation; ``cycles`` is what it adds to the total."""

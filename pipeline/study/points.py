@@ -30,12 +30,11 @@ from pipeline.metrics.quality import (
 )
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus
-from pipeline.reporting.results import DENSE_FLOAT
+from pipeline.reporting.results import DENSE_FLOAT, Flash
 from pipeline.study.plan import Task
 from pipeline.study.records import (
     Boot,
     Cost,
-    Flash,
     Point,
     Quality,
     Reference,

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pipeline.artefacts import write_json
 from pipeline.config import DENSE, Model, Variant
+from pipeline.reporting.results import Count, Flash
 
-Count = Annotated[int, Field(ge=0)]
 Split = Literal["valid", "test"]
 Placement = Literal["flash", "sram_copy", "sram"]
 PLACEMENTS: dict[Placement, str] = {
@@ -43,22 +43,6 @@ class Quality(_Record):
     sdr_db: Statistic
     pesq_wb: Statistic
     stoi: Statistic
-
-
-class Flash(_Record):
-    """What the compiled model keeps in flash, in bytes."""
-
-    weights: Count
-    scales: Count
-    lookup_tables: Count
-    other: Count
-    command_stream: Count
-    total: Count
-
-    @property
-    def constants(self) -> int:
-        """What the NPU reads over and over: all but the commands."""
-        return self.total - self.command_stream
 
 
 class Boot(_Record):

@@ -61,6 +61,10 @@ class Callback(Protocol):
 class MaskLearner(Callback, Protocol):
     """A callback that learns masks from their gradients."""
 
+    @property
+    def state(self) -> list["tf.Variable"]:
+        """What it has learned so far; it goes to the checkpoint."""
+
     def after_step(self, step: int, mask_gradients: dict[str, np.ndarray]) -> None:
         """Told the loss gradient of every mask entry by matrix, after step ``step``."""
 
@@ -110,10 +114,11 @@ def fit(
     average = [tf.Variable(v, trainable=False) for v in variables]
     best = [tf.Variable(v, trainable=False) for v in model.weights]
     optimizer.build(variables)
-    state = [*model.weights, *optimizer.variables, *average, *best]
+    learners = [callback for callback in callbacks if isinstance(callback, MaskLearner)]
+    learned = [variable for learner in learners for variable in learner.state]
+    state = [*model.weights, *optimizer.variables, *average, *best, *learned]
     progress = _resume(state, work_dir)
 
-    learners = [callback for callback in callbacks if isinstance(callback, MaskLearner)]
     masks = [matrix.mask for matrix in model.matrices] if learners else []
 
     @tf.function(reduce_retracing=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.compression.pruner import sparsity_of
+from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import BlockStructure, Structure, WeightStructure
 from pipeline.compression.thresholds import LearnedThresholds
 from pipeline.models import MaskNet
@@ -14,7 +15,8 @@ END = 40
 
 def train(model: MaskNet, structure: Structure, sparsity: float, costly: str) -> list[float]:
     """Stand in for training: removing a weight of ``costly`` hurts, of the others it does not."""
-    learner = LearnedThresholds(model, structure, sparsity, END, every_steps=2)
+    schedule = RisingSparsity(sparsity, END, every_steps=2)
+    learner = LearnedThresholds(model, structure, schedule, sparsity)
     reached = []
     for step in range(END + 10):
         learner.before_step(step)

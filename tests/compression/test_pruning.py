@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.compression.criterion import adaptive_magnitude, groups_to_keep, share_removed
 from pipeline.compression.pruner import GradualPruner, sparsity_of
+from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import WeightStructure
 from pipeline.models import MaskNet
 from pipeline.quantization import INT8
@@ -62,9 +63,8 @@ def test_a_target_that_empties_a_matrix_names_it() -> None:
 @pytest.mark.parametrize("every_steps", [5, 7])
 def test_the_schedule_ends_at_the_target_and_then_rests(every_steps: int) -> None:
     model = MaskNet(16, (12,), 8, INT8, seed=2)
-    pruner = GradualPruner(
-        model, WeightStructure(shapes_of(model)), 0.9, end_step=20, every_steps=every_steps
-    )
+    schedule = RisingSparsity(0.9, end_step=20, every_steps=every_steps)
+    pruner = GradualPruner(model, WeightStructure(shapes_of(model)), schedule)
     reached = []
     for step in range(31):
         pruner.before_step(step)
@@ -80,7 +80,7 @@ def test_what_a_parent_lacks_stays_away_and_counts() -> None:
     absent = np.random.default_rng(0).uniform(size=(16 + 12, 36)) < 0.5
     gates = model.matrices[0]
     gates.mask.assign((~absent).astype(np.float32))
-    pruner = GradualPruner(model, WeightStructure(shapes_of(model)), 0.6, 4, 1)
+    pruner = GradualPruner(model, WeightStructure(shapes_of(model)), RisingSparsity(0.6, 4, 1))
     for step in range(5):
         pruner.before_step(step)
     assert not gates.mask.numpy()[absent].any()

@@ -66,3 +66,16 @@ def test_a_shuffled_band_is_gathered_again(seed: int) -> None:
 def test_a_network_without_empty_blocks_is_left_alone() -> None:
     dense = network(0, 1.0, None)
     assert narrow_windows(dense) is dense
+
+
+def test_a_network_of_less_than_a_tile_a_layer_is_left_alone() -> None:
+    sizes = Model(bands=16, lstm_units=(12,), dense_units=12)
+    model = MaskNet(sizes.bands, sizes.lstm_units, sizes.dense_units, INT8, seed=0)
+    arrays = model.get_arrays()
+    for matrix in model.matrices:
+        mask = np.zeros(matrix.shape, np.float32)
+        mask[0, 0] = 1
+        arrays[f"{matrix.name}/mask"] = mask
+    front_end = FrontEnd(np.zeros(16, np.float32), np.ones(16, np.float32))
+    weights = Weights(sizes, front_end, arrays, INT8, 4.0)
+    assert narrow_windows(weights) is weights

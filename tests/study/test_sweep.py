@@ -98,7 +98,7 @@ def interrupted_after_a_point(bench: Bench) -> Any:
     whole = sweep.next_done
 
     def wait(pending: dict[Any, str]) -> tuple[str, str | None]:
-        if bench.point("dense-int8").exists():
+        if any(bench.point(variant.name).exists() for variant in GOOD):
             raise KeyboardInterrupt
         return whole(pending)
 
@@ -115,7 +115,7 @@ def task(name: str) -> Task:
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(swept: Swept) -> None:
-    assert {"dense", "dense-int8"} <= set(swept.first) <= {"dense", *(v.name for v in GOOD)}
+    assert {"dense"} < set(swept.first) < {"dense", *(v.name for v in GOOD)}
     after = written(swept.bench)
     assert set(after) == {"dense", *(variant.name for variant in GOOD)}
     assert {name: after[name] for name in swept.first} == swept.first

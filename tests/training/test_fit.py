@@ -1,10 +1,14 @@
 """What acts on a network while it trains."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from pipeline.compression.schedule import RisingSparsity
+from pipeline.compression.structures import WeightStructure
+from pipeline.compression.thresholds import LearnedThresholds
 from pipeline.dsp import FrontEnd
 from pipeline.keras import tf
 from pipeline.models import MaskNet
@@ -32,6 +36,8 @@ class Watcher:
 
     def __init__(self) -> None:
         self.told: list[dict[str, np.ndarray]] = []
+
+    state: ClassVar[list[object]] = []
 
     def before_step(self, step: int) -> None:
         pass
@@ -111,3 +117,45 @@ def test_imitation_is_best_when_it_is_perfect() -> None:
     losses = [float(imitation_loss(target + error, target, batch)) for error in (0, 0.01, 0.1)]
     assert losses == sorted(losses)
     assert losses[0] == pytest.approx(10 * np.log10(1e-3), abs=3)
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAt:
+    """Ends the training before a step."""
+
+    def __init__(self, step: int | None) -> None:
+        self._step = step
+
+    def before_step(self, step: int) -> None:
+        if step == self._step:
+            raise Killed
+
+
+def learned(work_dir: Path, killed_at: int | None) -> dict[str, np.ndarray]:
+    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    structure = WeightStructure({matrix.name: matrix.shape for matrix in model.matrices})
+    thresholds = LearnedThresholds(model, structure, RisingSparsity(0.8, 6, 3), 0.8)
+    work_dir.mkdir(exist_ok=True)
+    fit(
+        model,
+        Noise(),
+        FRONT_END,
+        settings(steps=8, validate_every=2),
+        work_dir,
+        lambda _: {"score": 0.0},
+        callbacks=[KilledAt(killed_at), thresholds],
+    )
+    state = {f"state {k}": variable.numpy() for k, variable in enumerate(thresholds.state)}
+    return model.get_arrays() | state
+
+
+def test_learned_thresholds_survive_a_kill(tmp_path: Path) -> None:
+    whole = learned(tmp_path / "whole", None)
+    with pytest.raises(Killed):
+        learned(tmp_path / "killed", 5)
+    resumed = learned(tmp_path / "killed", None)
+    for name, array in whole.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
