@@ -4,6 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# pesq comes as source: it needs a compiler and Python's headers.
+PYTHON_PACKAGES := ca-certificates g++ python3.11-dev python3.11-venv
+HAS_PYTHON := $(PYTHON) -c 'import ensurepip, os, shutil, sysconfig; \
+	exit(not (shutil.which("g++") and os.path.exists(sysconfig.get_path("include") + "/Python.h")))'
 
 .PHONY: demo test lint lock clean
 
@@ -19,6 +23,7 @@ lint: $(READY)
 	$(BIN)/mypy pipeline
 
 $(READY): pyproject.toml requirements.lock
+	$(HAS_PYTHON) || firmware/third_party/install_packages.sh $(PYTHON_PACKAGES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .

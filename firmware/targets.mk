@@ -5,7 +5,7 @@
 #   make virtual-demo    enhance a noisy file on the virtual board
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
-# They need Debian 12 or 13; missing packages are installed (with sudo unless root). READY is the top
+# They need Debian 12; missing packages are installed (with sudo unless root). READY is the top
 # makefile's stamp of the Python environment in BIN.
 
 BIN ?= .venv/bin
