@@ -18,7 +18,8 @@ from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT, SCHEMES
 from pipeline.train import WEIGHTS
 
-RANGE_BATCH = 64
+# Mixtures that ranges and principal components are taken from.
+OBSERVED_BATCH = 64
 # The ReLU grid reaches a little above the largest value seen.
 RANGE_MARGIN = 1.1
 RESULT = "result.json"
@@ -56,6 +57,7 @@ def compress_variant(
     Returns:
         Training history and sparsity.
     """
+    from pipeline.compression.low_rank import with_low_rank
     from pipeline.compression.methods import callbacks_for, last_change, offline
     from pipeline.compression.pruner import sparsity_of
     from pipeline.keras import limit_threads
@@ -72,11 +74,14 @@ def compress_variant(
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
     dense = Weights.load(run_dir.path("train") / WEIGHTS)
+    noisy, _ = mixer.batch(0, OBSERVED_BATCH)
+    features = dense.front_end.features(np.abs(stft(noisy)))
     if variant.parent == DENSE:
-        noisy, _ = mixer.batch(0, RANGE_BATCH)
-        start = _in_scheme(dense, config.compress.scheme, noisy)
+        start = _in_scheme(dense, config.compress.scheme, features)
     else:
         start = Weights.load(_weights_in(models_dir, variant.parent))
+    if variant.rank is not None:
+        start = with_low_rank(start, variant.rank, features)
     model = start.build()
     validation = Validation(corpus.mixtures("valid"), dense.front_end)
     if variant.method == "offline":
@@ -128,11 +133,10 @@ def _weights_in(models_dir: Path, name: str) -> Path:
     return models_dir / name / f"{name}.safetensors"
 
 
-def _in_scheme(dense: Weights, scheme: str, noisy: "np.ndarray") -> Weights:
+def _in_scheme(dense: Weights, scheme: str, features: "np.ndarray") -> Weights:
     """The dense network in an integer scheme, its ReLU range measured on a batch."""
     from pipeline.keras import tf
 
-    features = tf.constant(dense.front_end.features(np.abs(stft(noisy))))
     observed = float(tf.reduce_max(dense.build().hidden_activation(features)))
     return dataclasses.replace(
         dense, scheme=SCHEMES[scheme], relu_maximum=round(observed * RANGE_MARGIN, 4)

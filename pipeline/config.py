@@ -68,6 +68,17 @@ class Model(_Section):
     """Width of each recurrent layer."""
     dense_units: Positive = 128
     """Width of the ReLU layer."""
+    lstm_ranks: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Width of each recurrent layer's basis (low-rank pair), 0 for none; empty: none has one."""
+
+    @model_validator(mode="after")
+    def _ranks_fit(self) -> "Model":
+        if self.lstm_ranks and len(self.lstm_ranks) != len(self.lstm_units):
+            raise ValueError(
+                f"lstm_ranks has {len(self.lstm_ranks)} entries for {len(self.lstm_units)} "
+                "recurrent layers; give one a layer, 0 for none"
+            )
+        return self
 
 
 class Train(_Section):
@@ -113,6 +124,9 @@ class Variant(_Section):
     """Pull on the weights before they are cut, so that structure emerges."""
     regularizer_strength: Annotated[float, Field(gt=0, le=0.1)] = 5e-4
     """Share of its norm by which a typical group shrinks at a step."""
+    rank: Positive | None = None
+    """Rank of the low-rank pair that replaces what each recurrent layer multiplies by, before
+    anything is removed; none: leave it."""
     clusters: Annotated[int, Field(ge=4, le=127)] | None = None
     """Distinct values a matrix may hold, zero among them; none: as many as int8 has."""
     steps: Positive | None = None

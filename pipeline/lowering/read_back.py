@@ -46,14 +46,17 @@ def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
     def width(tensor: str) -> int:
         return int(details[tensor]["shape"][-1])
 
-    states = itertools.takewhile(lambda k: f"h{k}" in details, itertools.count(1))
+    states = list(itertools.takewhile(lambda k: f"h{k}" in details, itertools.count(1)))
+    reduced = [f"lstm{k}_reduced" for k in states]
     sizes = Model(
         bands=width("features"),
         lstm_units=tuple(width(f"h{k}") for k in states),
         dense_units=width("dense_relu"),
+        lstm_ranks=tuple(width(name) if name in details else 0 for name in reduced),
     )
-    network = MaskNet(sizes.bands, sizes.lstm_units, sizes.dense_units)
-    arrays = {name: np.zeros_like(array) for name, array in network.get_arrays().items()}
+    arrays = {
+        name: np.zeros_like(array) for name, array in MaskNet.sized(sizes).get_arrays().items()
+    }
     for name, detail in details.items():
         if not (place := PLACE.fullmatch(name)):
             continue

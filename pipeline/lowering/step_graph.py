@@ -111,15 +111,17 @@ class _Builder:
 
     def _lstm(self, k: int, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         graph, scheme, prefix = self._graph, self._scheme, f"lstm{k}"
-        xh = graph.concatenation([x, h], name=f"{prefix}_xh")
+        read = graph.concatenation([x, h], name=f"{prefix}_xh")
+        if any(self._weights.model.lstm_ranks[k - 1 : k]):
+            read = self._dense(f"{prefix}_basis", read, _given(scheme.reduced), f"{prefix}_reduced")
         gate_input = self._dense(
-            f"{prefix}_gates", xh, _given(scheme.gate_input), f"{prefix}_gate_input"
+            f"{prefix}_gates", read, _given(scheme.gate_input), f"{prefix}_gate_input"
         )
         gates = graph.logistic(gate_input, name=f"{prefix}_gate")
         i, f, o = graph.split(gates, names=[f"{prefix}_{gate}" for gate in "ifo"])
         candidate_input = self._dense(
             f"{prefix}_candidate",
-            xh,
+            read,
             _given(scheme.candidate_input),
             f"{prefix}_candidate_input",
         )

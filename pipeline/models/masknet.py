@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from pipeline.config import Model
 from pipeline.keras import tf, tf_keras
 from pipeline.models.lstm import LSTM
 from pipeline.models.matrix import Matrix
@@ -27,6 +29,7 @@ class MaskNet(tf_keras.Model):
         scheme: numeric scheme; `FLOAT` trains the dense baseline.
         relu_maximum: top of the ReLU output's grid (only used by integer schemes).
         seed: seed of the weight initialization.
+        lstm_ranks: width of each recurrent layer's basis, 0 for none; empty if none has one.
     """
 
     def __init__(
@@ -37,14 +40,18 @@ class MaskNet(tf_keras.Model):
         scheme: Scheme = FLOAT,
         relu_maximum: float = 1.0,
         seed: int = 0,
+        lstm_ranks: Sequence[int] = (),
     ) -> None:
         super().__init__(name="masknet")
         self.bands, self.scheme, self.relu_maximum = bands, scheme, relu_maximum
         self._relu_grid = scheme.relu_grid(relu_maximum)
         widths = [bands, *lstm_units]
         self.lstms = [
-            LSTM(f"lstm{k}", inputs, units, scheme, seed + 10 * k)
-            for k, (inputs, units) in enumerate(itertools.pairwise(widths), start=1)
+            LSTM(f"lstm{k}", inputs, units, scheme, seed + 10 * k, rank)
+            for k, ((inputs, units), rank) in enumerate(
+                zip(itertools.pairwise(widths), lstm_ranks or [0] * len(lstm_units), strict=True),
+                start=1,
+            )
         ]
 
         def glorot(offset: int) -> "tf_keras.initializers.Initializer":
@@ -53,10 +60,21 @@ class MaskNet(tf_keras.Model):
         self.dense = Matrix("dense", (widths[-1], dense_units), scheme, glorot(1))
         self.mask_dense = Matrix("mask", (dense_units, bands), scheme, glorot(2))
 
+    @classmethod
+    def sized(cls, sizes: Model, **options: Any) -> "MaskNet":
+        """A network of these sizes; options as above."""
+        return cls(
+            sizes.bands,
+            sizes.lstm_units,
+            sizes.dense_units,
+            lstm_ranks=sizes.lstm_ranks,
+            **options,
+        )
+
     @property
     def matrices(self) -> list[Matrix]:
         """Every prunable matrix, in the order of the computation."""
-        recurrent = [m for layer in self.lstms for m in (layer.gates, layer.candidate)]
+        recurrent = [matrix for layer in self.lstms for matrix in layer.matrices]
         return [*recurrent, self.dense, self.mask_dense]
 
     def call(self, features: "tf.Tensor") -> "tf.Tensor":

@@ -2,12 +2,12 @@
 
 A unit is graph-connected: removing LSTM unit j removes column j of its four gates with their
 biases, row j of its recurrent weights, and the row with which the next layer reads it. A unit of
-the ReLU layer owns its column, its bias and its row of the mask layer. Bands, the network's input
-and output, are not units.
+the ReLU layer owns its column, its bias and its row of the mask layer, and a column of a recurrent
+layer's basis, if it has one, its rows of gates and candidate. Bands, the network's input and
+output, are not units.
 """
 
 import dataclasses
-import itertools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,29 +47,38 @@ class UnitLayer:
 def unit_layers(model: Model) -> list[UnitLayer]:
     """Layers of a network of this size, from input to output."""
     layers = []
-    widths = [model.bands, *model.lstm_units]
-    readers = [
-        *((f"lstm{k}_gates", f"lstm{k}_candidate") for k in range(2, len(widths))),
-        ("dense",),
-    ]
-    for k, (inputs, units) in enumerate(itertools.pairwise(widths), start=1):
+    ranks = model.lstm_ranks or (0,) * len(model.lstm_units)
+    for k, (units, rank) in enumerate(zip(model.lstm_units, ranks, strict=True), start=1):
+        inputs = model.lstm_units[k - 2] if k > 1 else model.bands
+        made = (f"lstm{k}_gates", f"lstm{k}_candidate")
         own = np.arange(units)
+        ties = [Tie(made[0], 1, np.tile(own, GATES)), Tie(made[1], 1, own)]
         recurrent = np.concatenate([np.full(inputs, NO_UNIT), own])
-        ties = [
-            Tie(f"lstm{k}_gates", 1, np.tile(own, GATES)),
-            Tie(f"lstm{k}_candidate", 1, own),
-            Tie(f"lstm{k}_gates", 0, recurrent),
-            Tie(f"lstm{k}_candidate", 0, recurrent),
-        ]
-        for reader in readers[k - 1]:
-            below = np.full(0 if reader == "dense" else model.lstm_units[k], NO_UNIT)
-            ties.append(Tie(reader, 0, np.concatenate([own, below])))
+        ties += [Tie(reader, 0, recurrent) for reader in _readers(model, k)]
+        if k < len(model.lstm_units):
+            above = np.concatenate([own, np.full(model.lstm_units[k], NO_UNIT)])
+            ties += [Tie(reader, 0, above) for reader in _readers(model, k + 1)]
+        else:
+            ties.append(Tie("dense", 0, own))
+        if rank:
+            basis = np.arange(rank)
+            columns = Tie(f"lstm{k}_basis", 1, basis)
+            layers.append(
+                UnitLayer(f"lstm{k}_basis", rank, (columns, *(Tie(m, 0, basis) for m in made)))
+            )
         layers.append(UnitLayer(f"lstm{k}", units, tuple(ties)))
     own = np.arange(model.dense_units)
     layers.append(
         UnitLayer("dense", model.dense_units, (Tie("dense", 1, own), Tie("mask", 0, own)))
     )
     return layers
+
+
+def _readers(model: Model, k: int) -> tuple[str, ...]:
+    """What multiplies the input and the state of recurrent layer ``k``."""
+    if any(model.lstm_ranks[k - 1 : k]):
+        return (f"lstm{k}_basis",)
+    return (f"lstm{k}_gates", f"lstm{k}_candidate")
 
 
 def select_units(weights: Weights, chosen: dict[str, UnitOf]) -> Weights:
@@ -115,14 +124,14 @@ def _select(weights: Weights, name: str, units: UnitOf) -> Weights:
         if tie.axis == 1:
             arrays[f"{tie.matrix}/bias"] = arrays[f"{tie.matrix}/bias"][index]
     sizes = {layer.name: layer.units for layer in unit_layers(weights.model)} | {name: units.size}
-    model = weights.model.model_copy(
-        update={
-            "lstm_units": tuple(
-                int(sizes[f"lstm{k}"]) for k in range(1, len(weights.model.lstm_units) + 1)
-            ),
-            "dense_units": int(sizes["dense"]),
-        }
-    )
+    numbers = range(1, len(weights.model.lstm_units) + 1)
+    update = {
+        "lstm_units": tuple(int(sizes[f"lstm{k}"]) for k in numbers),
+        "dense_units": int(sizes["dense"]),
+    }
+    if weights.model.lstm_ranks:
+        update["lstm_ranks"] = tuple(int(sizes.get(f"lstm{k}_basis", 0)) for k in numbers)
+    model = weights.model.model_copy(update=update)
     return dataclasses.replace(weights, model=model, arrays=arrays)
 
 

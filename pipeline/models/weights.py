@@ -39,12 +39,8 @@ class Weights:
 
     def build(self, scheme: Scheme | None = None) -> MaskNet:
         """Instantiate the network with these weights, in its own or another scheme."""
-        network = MaskNet(
-            self.model.bands,
-            self.model.lstm_units,
-            self.model.dense_units,
-            scheme or self.scheme,
-            self.relu_maximum,
+        network = MaskNet.sized(
+            self.model, scheme=scheme or self.scheme, relu_maximum=self.relu_maximum
         )
         network.set_arrays(self.arrays)
         return network

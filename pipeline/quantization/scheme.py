@@ -89,6 +89,7 @@ class Scheme:
     Attributes:
         name: what configs and cards call it.
         hidden: features and hidden states, which share one grid.
+        reduced: outputs of a recurrent layer's basis (low-rank pairs), made with a deviation of 1.
         gate_input, gate: input and output of the i, f, o sigmoids.
         candidate_input, candidate: input and output of the g tanh.
         cell: cell state.
@@ -99,6 +100,7 @@ class Scheme:
 
     name: str
     hidden: Grid | None = None
+    reduced: Grid | None = None
     gate_input: Grid | None = None
     gate: Grid | None = None
     candidate_input: Grid | None = None
@@ -122,6 +124,7 @@ FLOAT = Scheme("float", quantize_weights=False)
 INT8 = Scheme(
     "int8",
     hidden=Grid("int8", 1 / 128),
+    reduced=Grid("int8", 4 / 128),
     gate_input=Grid("int8", 8 / 128),
     gate=Grid("int8", 1 / 256, -128),
     candidate_input=Grid("int8", 2 / 128),
@@ -136,6 +139,7 @@ _Q3_12 = Grid("int16", CELL_LIMIT / 32768)
 INT16 = Scheme(
     "int16",
     hidden=_UNIT,
+    reduced=_Q3_12,
     gate_input=_Q3_12,
     gate=_UNIT,
     candidate_input=_Q3_12,

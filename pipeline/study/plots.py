@@ -20,6 +20,7 @@ LOOKS = {
     "weight": ("o", theme.SERIES[0]),
     "block": ("s", theme.SERIES[1]),
     "unit": ("^", theme.SERIES[2]),
+    "rank": ("P", theme.SERIES[4]),
     "combination": ("D", theme.SERIES[3]),
     "offline": ("v", theme.SERIES[5]),
 }

@@ -128,6 +128,9 @@ class Reference(_File):
     clips: dict[str, dict[str, FiniteFloat | None]]
 
 
+Kind = Literal["dense", "weight", "block", "unit", "rank", "combination", "offline"]
+
+
 class Point(_File):
     """One compressed model: how it was made, how good it is, what it costs.
 
@@ -179,15 +182,17 @@ class Point(_File):
         return next(found, None)
 
     @property
-    def structure(self) -> Literal["dense", "weight", "block", "unit", "combination", "offline"]:
+    def structure(self) -> Kind:
         """What kind of model it is, by what its chain has removed."""
         cut = [variant for variant in self.chain if variant.sparsity > 0]
         if any(variant.method == "offline" for variant in cut):
             return "offline"
-        structures = {variant.structure for variant in cut}
-        if len(structures) > 1:
+        kinds: set[Kind] = {variant.structure for variant in cut}
+        if any(variant.rank is not None for variant in self.chain):
+            kinds.add("rank")
+        if len(kinds) > 1:
             return "combination"
-        return structures.pop() if structures else "dense"
+        return kinds.pop() if kinds else "dense"
 
 
 def points_in(folder: Path) -> Path:

@@ -24,6 +24,7 @@ STUDY = "search"
 # SI-SDR loss in dB, bytes in flash, total cycles with the weights there.
 DIRECTIONS = ("minimize",) * 3
 UNIT_SPARSITIES = (0.0, 0.25, 0.375, 0.5, 0.625, 0.75)
+RANKS = (0, 32, 64, 96)
 BLOCKS = ("none", "8x8", "16x8", "32x8", "8x16", "1x8")
 BLOCK_SPARSITIES = (0.25, 0.5, 0.75)
 WEIGHT_SPARSITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -71,9 +72,10 @@ def search(bench: Bench, trials: int) -> list[Point]:
 
 
 def chain(choose: Chooser, config: Config) -> tuple[Variant, ...]:
-    """Units, then blocks, then weights; names say what was done, so equal chains are one."""
+    """Units, low-rank pairs, blocks, weights; names say what was done, so equal chains are one."""
     units = choose.suggest_categorical("unit_sparsity", UNIT_SPARSITIES)
     in_two_steps = choose.suggest_categorical("units_in_two_steps", (False, True))
+    rank = choose.suggest_categorical("rank", RANKS)
     block = choose.suggest_categorical("block", BLOCKS)
     blocks = choose.suggest_categorical("block_sparsity", BLOCK_SPARSITIES)
     weights = choose.suggest_categorical("weight_sparsity", WEIGHT_SPARSITIES)
@@ -82,12 +84,14 @@ def chain(choose: Chooser, config: Config) -> tuple[Variant, ...]:
     if units:
         cuts = [1 - math.sqrt(1 - units)] * 2 if in_two_steps else [units]
         parts += [(f"u{cut:.2f}", {"structure": "unit", "sparsity": cut}) for cut in cuts]
+    if rank:
+        parts.append((f"r{rank}", {"rank": rank}))
     if block != "none":
         shape = tuple(int(size) for size in block.split("x"))
         cut = {"structure": "block", "block": shape, "sparsity": blocks}
         parts.append((f"b{block}_{blocks:.2f}", cut))
-    # Weight sparsity counts the blocks that are gone.
-    if block == "none" or weights > blocks:
+    # Weight sparsity counts the blocks that are gone; without any, a model is still trained.
+    if not parts or weights > (0 if block == "none" else blocks):
         parts.append((f"w{weights:.2f}", {"sparsity": weights}))
     variants: list[Variant] = []
     parent, name = DENSE, f"s{steps}"

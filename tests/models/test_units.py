@@ -17,18 +17,20 @@ from pipeline.targets import stream
 from pipeline.targets.tflite import TfliteRunner
 
 SIZES = Model(bands=16, lstm_units=(16, 8), dense_units=8)
+LOW_RANK = SIZES.model_copy(update={"lstm_ranks": (12, 8)})
+ALL_SIZES = [SIZES, LOW_RANK, SIZES.model_copy(update={"lstm_ranks": (0, 8)})]
 FRAMES = 40
 
 
-def network(seed: int) -> Weights:
-    model = MaskNet(SIZES.bands, SIZES.lstm_units, SIZES.dense_units, INT8, seed=seed)
+def network(seed: int, sizes: Model = SIZES) -> Weights:
+    model = MaskNet.sized(sizes, scheme=INT8, seed=seed)
     random = np.random.default_rng(seed)
     arrays = model.get_arrays()
     for name, array in arrays.items():
         if name.endswith("/bias"):
             arrays[name] = random.normal(scale=0.3, size=array.shape).astype(np.float32)
     front_end = FrontEnd(np.zeros(16, np.float32), np.ones(16, np.float32))
-    return Weights(SIZES, front_end, arrays, INT8, 4.0)
+    return Weights(sizes, front_end, arrays, INT8, 4.0)
 
 
 def masks_of(weights: Weights, seed: int) -> np.ndarray:
@@ -36,20 +38,20 @@ def masks_of(weights: Weights, seed: int) -> np.ndarray:
     return stream(TfliteRunner(build_step_graph(weights, "net")), features)
 
 
-def random_units(random: np.random.Generator, share: float) -> dict[str, np.ndarray]:
-    keep = {layer.name: random.uniform(size=layer.units) > share for layer in unit_layers(SIZES)}
+def random_units(random: np.random.Generator, share: float, sizes: Model) -> dict[str, np.ndarray]:
+    keep = {layer.name: random.uniform(size=layer.units) > share for layer in unit_layers(sizes)}
     for chosen in keep.values():
         chosen[random.integers(chosen.size)] = True
     return keep
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 2**16), share=st.floats(0.1, 0.9))
-def test_the_smaller_network_computes_the_same_bytes(seed: int, share: float) -> None:
-    weights = network(seed)
-    keep = random_units(np.random.default_rng(seed), share)
+@given(seed=st.integers(0, 2**16), share=st.floats(0.1, 0.9), sizes=st.sampled_from(ALL_SIZES))
+def test_the_smaller_network_computes_the_same_bytes(seed: int, share: float, sizes: Model) -> None:
+    weights = network(seed, sizes)
+    keep = random_units(np.random.default_rng(seed), share, sizes)
     shapes = {m.name: m.shape for m in weights.build().matrices}
-    for name, mask in UnitStructure(shapes, unit_layers(SIZES)).masks(keep).items():
+    for name, mask in UnitStructure(shapes, unit_layers(sizes)).masks(keep).items():
         weights.arrays[f"{name}/mask"] = mask
     smaller = remove_masked_units(weights)
     counts = {layer.name: layer.units for layer in unit_layers(smaller.model)}
@@ -59,11 +61,11 @@ def test_the_smaller_network_computes_the_same_bytes(seed: int, share: float) ->
 
 
 @settings(max_examples=4, deadline=None)
-@given(seed=st.integers(0, 2**16))
-def test_the_order_of_units_is_free(seed: int) -> None:
-    weights = network(seed)
+@given(seed=st.integers(0, 2**16), sizes=st.sampled_from(ALL_SIZES))
+def test_the_order_of_units_is_free(seed: int, sizes: Model) -> None:
+    weights = network(seed, sizes)
     random = np.random.default_rng(seed)
-    order = {layer.name: random.permutation(layer.units) for layer in unit_layers(SIZES)}
+    order = {layer.name: random.permutation(layer.units) for layer in unit_layers(sizes)}
     permuted = select_units(weights, order)
     assert permuted.model == weights.model
     np.testing.assert_array_equal(masks_of(permuted, seed), masks_of(weights, seed))

@@ -32,17 +32,18 @@ class Chosen:
 
 
 def chain(**answers: Any) -> tuple[Variant, ...]:
-    nothing = {"unit_sparsity": 0.0, "units_in_two_steps": False, "block": "none"}
+    nothing = {"unit_sparsity": 0.0, "units_in_two_steps": False, "rank": 0, "block": "none"}
     rest = {"block_sparsity": 0.5, "weight_sparsity": 0.8, "effort": 2.0}
     config = Config(compress=Compress(variants=(), steps=100))
     return search.chain(Chosen(**(nothing | rest | answers)), config)
 
 
-def test_a_chain_removes_units_then_blocks_then_weights() -> None:
-    made = chain(unit_sparsity=0.75, units_in_two_steps=True, block="16x8")
-    assert [variant.structure for variant in made] == ["unit", "unit", "block", "weight"]
+def test_a_chain_removes_units_then_rank_then_blocks_then_weights() -> None:
+    made = chain(unit_sparsity=0.75, units_in_two_steps=True, rank=64, block="16x8")
+    assert [v.structure for v in made] == ["unit", "unit", "weight", "block", "weight"]
     assert math.prod(1 - variant.sparsity for variant in made[:2]) == pytest.approx(0.25)
-    assert made[2].block == (16, 8)
+    assert [variant.rank for variant in made] == [None, None, 64, None, None]
+    assert made[3].block == (16, 8)
     assert {variant.steps for variant in made} == {200}
     parents = ["dense", *(variant.name for variant in made[:-1])]
     assert [variant.parent for variant in made] == parents

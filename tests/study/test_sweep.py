@@ -34,7 +34,7 @@ MIXTURES = 2
 VARIANTS = (
     Variant(name="dense-int8"),
     Variant(name="unit50", structure="unit", sparsity=0.5),
-    Variant(name="unit50-weight80", parent="unit50", sparsity=0.8),
+    Variant(name="unit50-weight80", parent="unit50", rank=8, sparsity=0.8),
     Variant(name="odd-block", structure="block", block=(7, 7), sparsity=0.5),
 )
 ONE_DEPLOYMENT: dict[str, Any] = {"deployments": ({"accelerator": "ethos-u55-128"},), "cpus": 1}
