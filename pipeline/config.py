@@ -68,7 +68,10 @@ class Model(_Section):
     """Width of each recurrent layer."""
     dense_units: Positive = 128
     """Width of the ReLU layer."""
-    lstm_ranks: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    # Left out of files and keys where empty: those of networks without pairs stay as they are.
+    lstm_ranks: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(exclude_if=lambda ranks: not ranks)
+    ] = ()
     """Width of each recurrent layer's basis (low-rank pair), 0 for none; empty: none has one."""
 
     @model_validator(mode="after")
