@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 DENSE = "dense"
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
@@ -73,6 +73,16 @@ class Model(_Section):
         tuple[Annotated[int, Field(ge=0)], ...], Field(exclude_if=lambda ranks: not ranks)
     ] = ()
     """Width of each recurrent layer's basis (low-rank pair), 0 for none; empty: none has one."""
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Width of every recurrent layer's basis, 0 for none."""
+        return self.lstm_ranks or (0,) * len(self.lstm_units)
+
+    @field_validator("lstm_ranks")
+    @classmethod
+    def _none_is_empty(cls, ranks: tuple[int, ...]) -> tuple[int, ...]:
+        return ranks if any(ranks) else ()
 
     @model_validator(mode="after")
     def _ranks_fit(self) -> "Model":

@@ -56,7 +56,7 @@ def _initial_weights(config: Config, run_dir: RunDir) -> Weights:
     if config.train.initial_weights is not None:
         return Weights.load(config.train.initial_weights)
     sizes = config.model
-    network = MaskNet.sized(sizes, seed=config.seed)
+    network = MaskNet(sizes, seed=config.seed)
     return Weights(sizes, prepared_front_end(run_dir), network.get_arrays())
 
 

@@ -8,9 +8,11 @@
  * PATH is a UNIX socket on which a model of the NPU listens (pipeline/targets/npu_server.py). */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "job_channel.h"
 #include "npu_device.h"
@@ -159,6 +161,11 @@ EXPORT int qemu_plugin_install(uint64_t id, const void* info, int argc, char** a
       fprintf(stderr, "npu plugin: unknown argument '%s': expected socket= and macs=\n", argv[i]);
       return -1;
     }
+  }
+  /* A board whose host was killed would compute for nobody, for ever. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    fprintf(stderr, "npu plugin: cannot follow the host's end: %s\n", strerror(errno));
+    return -1;
   }
   if (!job_channel_open(&board.jobs, socket_path)) {
     fprintf(stderr, "npu plugin: no NPU model listens on '%s': %s\n", socket_path, strerror(errno));

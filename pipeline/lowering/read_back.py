@@ -54,9 +54,7 @@ def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
         dense_units=width("dense_relu"),
         lstm_ranks=tuple(width(name) if name in details else 0 for name in reduced),
     )
-    arrays = {
-        name: np.zeros_like(array) for name, array in MaskNet.sized(sizes).get_arrays().items()
-    }
+    arrays = {name: np.zeros_like(array) for name, array in MaskNet(sizes).get_arrays().items()}
     for name, detail in details.items():
         if not (place := PLACE.fullmatch(name)):
             continue

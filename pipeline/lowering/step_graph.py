@@ -112,7 +112,7 @@ class _Builder:
     def _lstm(self, k: int, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         graph, scheme, prefix = self._graph, self._scheme, f"lstm{k}"
         read = graph.concatenation([x, h], name=f"{prefix}_xh")
-        if any(self._weights.model.lstm_ranks[k - 1 : k]):
+        if self._weights.model.ranks[k - 1]:
             read = self._dense(f"{prefix}_basis", read, _given(scheme.reduced), f"{prefix}_reduced")
         gate_input = self._dense(
             f"{prefix}_gates", read, _given(scheme.gate_input), f"{prefix}_gate_input"

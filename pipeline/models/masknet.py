@@ -1,8 +1,6 @@
 """The TinyLSTMs mask network (Fedorov et al., 2020): LSTM, LSTM, Dense ReLU, Dense sigmoid."""
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from pipeline.models.matrix import Matrix
 from pipeline.quantization.fake import on_grid
 from pipeline.quantization.scheme import FLOAT, Scheme
 
+DEFAULT_SIZES = Model()
 State = list[tuple["tf.Tensor", "tf.Tensor"]]
 
 
@@ -23,33 +22,27 @@ class MaskNet(tf_keras.Model):
     is the sequence view, `step` the one-hop view; both use the same weights.
 
     Args:
-        bands: number of mel bands, input and output width.
-        lstm_units: width of each recurrent layer.
-        dense_units: width of the ReLU layer.
+        sizes: width of every layer.
         scheme: numeric scheme; `FLOAT` trains the dense baseline.
         relu_maximum: top of the ReLU output's grid (only used by integer schemes).
         seed: seed of the weight initialization.
-        lstm_ranks: width of each recurrent layer's basis, 0 for none; empty if none has one.
     """
 
     def __init__(
         self,
-        bands: int = 128,
-        lstm_units: Sequence[int] = (256, 256),
-        dense_units: int = 128,
+        sizes: Model = DEFAULT_SIZES,
         scheme: Scheme = FLOAT,
         relu_maximum: float = 1.0,
         seed: int = 0,
-        lstm_ranks: Sequence[int] = (),
     ) -> None:
         super().__init__(name="masknet")
-        self.bands, self.scheme, self.relu_maximum = bands, scheme, relu_maximum
+        self.bands, self.scheme, self.relu_maximum = sizes.bands, scheme, relu_maximum
         self._relu_grid = scheme.relu_grid(relu_maximum)
-        widths = [bands, *lstm_units]
+        widths = [sizes.bands, *sizes.lstm_units]
         self.lstms = [
             LSTM(f"lstm{k}", inputs, units, scheme, seed + 10 * k, rank)
             for k, ((inputs, units), rank) in enumerate(
-                zip(itertools.pairwise(widths), lstm_ranks or [0] * len(lstm_units), strict=True),
+                zip(itertools.pairwise(widths), sizes.ranks, strict=True),
                 start=1,
             )
         ]
@@ -57,19 +50,8 @@ class MaskNet(tf_keras.Model):
         def glorot(offset: int) -> "tf_keras.initializers.Initializer":
             return tf_keras.initializers.GlorotUniform(seed=seed + offset)
 
-        self.dense = Matrix("dense", (widths[-1], dense_units), scheme, glorot(1))
-        self.mask_dense = Matrix("mask", (dense_units, bands), scheme, glorot(2))
-
-    @classmethod
-    def sized(cls, sizes: Model, **options: Any) -> "MaskNet":
-        """A network of these sizes; options as above."""
-        return cls(
-            sizes.bands,
-            sizes.lstm_units,
-            sizes.dense_units,
-            lstm_ranks=sizes.lstm_ranks,
-            **options,
-        )
+        self.dense = Matrix("dense", (widths[-1], sizes.dense_units), scheme, glorot(1))
+        self.mask_dense = Matrix("mask", (sizes.dense_units, sizes.bands), scheme, glorot(2))
 
     @property
     def matrices(self) -> list[Matrix]:

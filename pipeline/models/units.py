@@ -47,8 +47,7 @@ class UnitLayer:
 def unit_layers(model: Model) -> list[UnitLayer]:
     """Layers of a network of this size, from input to output."""
     layers = []
-    ranks = model.lstm_ranks or (0,) * len(model.lstm_units)
-    for k, (units, rank) in enumerate(zip(model.lstm_units, ranks, strict=True), start=1):
+    for k, (units, rank) in enumerate(zip(model.lstm_units, model.ranks, strict=True), start=1):
         inputs = model.lstm_units[k - 2] if k > 1 else model.bands
         made = (f"lstm{k}_gates", f"lstm{k}_candidate")
         own = np.arange(units)
@@ -76,7 +75,7 @@ def unit_layers(model: Model) -> list[UnitLayer]:
 
 def _readers(model: Model, k: int) -> tuple[str, ...]:
     """What multiplies the input and the state of recurrent layer ``k``."""
-    if any(model.lstm_ranks[k - 1 : k]):
+    if model.ranks[k - 1]:
         return (f"lstm{k}_basis",)
     return (f"lstm{k}_gates", f"lstm{k}_candidate")
 
@@ -125,13 +124,12 @@ def _select(weights: Weights, name: str, units: UnitOf) -> Weights:
             arrays[f"{tie.matrix}/bias"] = arrays[f"{tie.matrix}/bias"][index]
     sizes = {layer.name: layer.units for layer in unit_layers(weights.model)} | {name: units.size}
     numbers = range(1, len(weights.model.lstm_units) + 1)
-    update = {
-        "lstm_units": tuple(int(sizes[f"lstm{k}"]) for k in numbers),
-        "dense_units": int(sizes["dense"]),
-    }
-    if weights.model.lstm_ranks:
-        update["lstm_ranks"] = tuple(int(sizes.get(f"lstm{k}_basis", 0)) for k in numbers)
-    model = weights.model.model_copy(update=update)
+    model = Model(
+        bands=weights.model.bands,
+        lstm_units=tuple(int(sizes[f"lstm{k}"]) for k in numbers),
+        dense_units=int(sizes["dense"]),
+        lstm_ranks=tuple(int(sizes.get(f"lstm{k}_basis", 0)) for k in numbers),
+    )
     return dataclasses.replace(weights, model=model, arrays=arrays)
 
 

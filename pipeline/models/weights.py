@@ -39,9 +39,7 @@ class Weights:
 
     def build(self, scheme: Scheme | None = None) -> MaskNet:
         """Instantiate the network with these weights, in its own or another scheme."""
-        network = MaskNet.sized(
-            self.model, scheme=scheme or self.scheme, relu_maximum=self.relu_maximum
-        )
+        network = MaskNet(self.model, scheme=scheme or self.scheme, relu_maximum=self.relu_maximum)
         network.set_arrays(self.arrays)
         return network
 

@@ -42,7 +42,7 @@ def main() -> None:
         front_end = prepared_front_end(run_dir)
         mixer = training_mixer(config, prepared_corpus(run_dir))
         sizes, batch_size = config.model, config.train.batch_size
-        model = MaskNet.sized(sizes)
+        model = MaskNet(sizes)
         settings = Settings(
             steps=WARM_UP_STEPS + STEPS,
             batch_size=batch_size,

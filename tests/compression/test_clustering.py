@@ -29,7 +29,7 @@ def test_few_values_are_kept_as_they_are() -> None:
 
 
 def test_training_and_target_hold_the_same_few_integers() -> None:
-    model = MaskNet(16, (16,), 16, INT8, seed=1)
+    model = MaskNet(Model(bands=16, lstm_units=(16,), dense_units=16), INT8, seed=1)
     clustering = Clustering(model, 9, first_step=2, end_step=6, every_steps=2)
     before = model.matrices[0].value().numpy()
     for step in range(8):

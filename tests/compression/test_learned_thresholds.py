@@ -7,6 +7,7 @@ from pipeline.compression.pruner import sparsity_of
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import BlockStructure, Structure, WeightStructure
 from pipeline.compression.thresholds import LearnedThresholds
+from pipeline.config import Model
 from pipeline.models import MaskNet
 from pipeline.quantization import INT8
 
@@ -30,7 +31,7 @@ def train(model: MaskNet, structure: Structure, sparsity: float, costly: str) ->
 
 
 def network() -> tuple[MaskNet, dict[str, tuple[int, int]]]:
-    model = MaskNet(16, (16, 16), 16, INT8, seed=3)
+    model = MaskNet(Model(bands=16, lstm_units=(16, 16), dense_units=16), INT8, seed=3)
     return model, {matrix.name: matrix.shape for matrix in model.matrices}
 
 

@@ -14,7 +14,7 @@ SIZES = Model(bands=16, lstm_units=(24, 16), dense_units=8)
 
 def network(inner_rank: int) -> Weights:
     """A float network whose recurrent kernels are products through ``inner_rank`` values."""
-    model = MaskNet.sized(SIZES)
+    model = MaskNet(SIZES)
     random = np.random.default_rng(1)
     for layer in model.lstms:
         rows = layer.inputs + layer.units

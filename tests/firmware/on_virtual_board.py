@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -483,3 +485,43 @@ def test_the_sanitized_host_build_runs_the_whole_firmware(
     log = FirmwareLog.parse(done.stdout)
     assert log.summary is not None
     assert (log.summary.hops, log.summary.mismatched_bytes) == (8, 0)
+
+
+# Starts a board that is not let run, and waits for it; prints its process number once the plugin
+# has called.
+WAITING_HOST = f"""
+import socket, subprocess, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("{SOCKET_FILE}")
+listener.listen()
+board = subprocess.Popen(sys.argv[1:])
+listener.accept()[0].recv(1)
+print(board.pid, flush=True)
+board.wait()
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_board_ends_with_a_host_that_is_killed(tmp_path: Path) -> None:
+    command = [*qemu_command(PLUGIN, 128, FIRMWARE), "-S"]
+    host = subprocess.Popen(
+        [sys.executable, "-c", WAITING_HOST, *command],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert host.stdout is not None
+    with host, host.stdout as lines:
+        process = int(lines.readline())
+        assert is_running(process)
+        host.kill()
+    deadline = time.monotonic() + 10
+    while is_running(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(process)

@@ -22,7 +22,7 @@ SIZES = Model(bands=32, lstm_units=(24, 16), dense_units=16)
 def test_every_matrix_is_found_in_the_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparsity: float
 ) -> None:
-    model = MaskNet(SIZES.bands, SIZES.lstm_units, SIZES.dense_units, INT8, seed=4)
+    model = MaskNet(SIZES, INT8, seed=4)
     random = np.random.default_rng(4)
     for matrix in model.matrices:
         kept = random.uniform(size=matrix.shape) >= sparsity

@@ -13,7 +13,7 @@ SIZES = Model(bands=64, lstm_units=(128, 128), dense_units=128)
 
 
 def grouped(groups: int) -> Weights:
-    model = MaskNet(SIZES.bands, SIZES.lstm_units, SIZES.dense_units, INT8, seed=1)
+    model = MaskNet(SIZES, INT8, seed=1)
     arrays = model.get_arrays()
     for matrix in model.matrices:
         rows, columns = matrix.shape

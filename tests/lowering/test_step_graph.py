@@ -31,7 +31,7 @@ def trained(
     """Weights that look trained: larger than at initialization, and with a random mask."""
     random = np.random.default_rng(seed)
     sizes = SIZES.model_copy(update={"lstm_ranks": ranks})
-    network = MaskNet.sized(sizes, scheme=scheme, relu_maximum=6.0, seed=seed)
+    network = MaskNet(sizes, scheme=scheme, relu_maximum=6.0, seed=seed)
     for matrix in network.matrices:
         matrix.kernel.assign(matrix.kernel * random.uniform(0.5, 3.0))
         matrix.bias.assign(random.normal(scale=0.5, size=matrix.bias.shape))
@@ -81,7 +81,9 @@ def test_a_file_gives_back_the_weights_it_was_made_from(
 ) -> None:
     weights = trained(scheme, 5, sparsity, ranks)
     model = build_step_graph(weights, "net")
-    assert build_step_graph(read_step_graph(model, weights.front_end), "net") == model
+    read = read_step_graph(model, weights.front_end)
+    assert read.model == weights.model
+    assert build_step_graph(read, "net") == model
 
 
 def test_a_file_that_is_no_model_is_refused() -> None:

@@ -20,7 +20,7 @@ SIZES = Model(bands=32, lstm_units=(128, 96), dense_units=64)
 
 def network(seed: int, density: float, band: int | None) -> Weights:
     """A network whose blocks are random, or lie in a band of tiles around the diagonal."""
-    model = MaskNet(SIZES.bands, SIZES.lstm_units, SIZES.dense_units, INT8, seed=seed)
+    model = MaskNet(SIZES, INT8, seed=seed)
     random = np.random.default_rng(seed)
     arrays = model.get_arrays()
     for matrix in model.matrices:
@@ -70,7 +70,7 @@ def test_a_network_without_empty_blocks_is_left_alone() -> None:
 
 def test_a_network_of_less_than_a_tile_a_layer_is_left_alone() -> None:
     sizes = Model(bands=16, lstm_units=(12,), dense_units=12)
-    model = MaskNet(sizes.bands, sizes.lstm_units, sizes.dense_units, INT8, seed=0)
+    model = MaskNet(sizes, INT8, seed=0)
     arrays = model.get_arrays()
     for matrix in model.matrices:
         mask = np.zeros(matrix.shape, np.float32)

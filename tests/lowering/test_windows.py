@@ -99,7 +99,7 @@ SIZES = Model(bands=32, lstm_units=(32, 24), dense_units=24)
 
 
 def network_with(masks: str, seed: int) -> Weights:
-    model = MaskNet(SIZES.bands, SIZES.lstm_units, SIZES.dense_units, INT8, seed=seed)
+    model = MaskNet(SIZES, INT8, seed=seed)
     random = np.random.default_rng(seed)
     arrays = model.get_arrays()
     for matrix in model.matrices:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.config import Model
 from pipeline.keras import tf
 from pipeline.models import MaskNet
 from pipeline.models.lstm import LSTM
@@ -12,7 +13,9 @@ FEATURES = np.random.default_rng(3).uniform(-1, 1, (2, 30, 16)).astype(np.float3
 
 
 def small(scheme: Scheme = FLOAT) -> MaskNet:
-    return MaskNet(16, (12, 8), 10, scheme, relu_maximum=2.0, seed=4)
+    return MaskNet(
+        Model(bands=16, lstm_units=(12, 8), dense_units=10), scheme, relu_maximum=2.0, seed=4
+    )
 
 
 def test_the_default_network_is_the_papers() -> None:
@@ -78,7 +81,7 @@ def test_masked_weights_have_no_effect_and_get_no_gradient() -> None:
 def test_loading_weights_names_what_does_not_fit() -> None:
     arrays = small().get_arrays()
     with pytest.raises(ValueError, match=r"'lstm1_gates/kernel' is \(28, 36\)"):
-        MaskNet(16, (10, 8), 10).set_arrays(arrays)
+        MaskNet(Model(bands=16, lstm_units=(10, 8), dense_units=10)).set_arrays(arrays)
     del arrays["mask/bias"]
     with pytest.raises(ValueError, match="'mask/bias' is missing"):
         small().set_arrays(arrays)

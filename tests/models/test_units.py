@@ -23,7 +23,7 @@ FRAMES = 40
 
 
 def network(seed: int, sizes: Model = SIZES) -> Weights:
-    model = MaskNet.sized(sizes, scheme=INT8, seed=seed)
+    model = MaskNet(sizes, scheme=INT8, seed=seed)
     random = np.random.default_rng(seed)
     arrays = model.get_arrays()
     for name, array in arrays.items():

@@ -15,7 +15,7 @@ SIZES = Model(bands=16, lstm_units=(8,), dense_units=8)
 
 
 def some_weights() -> Weights:
-    network = MaskNet(16, (8,), 8, seed=7)
+    network = MaskNet(Model(bands=16, lstm_units=(8,), dense_units=8), seed=7)
     network.matrices[0].mask.assign(
         np.random.default_rng(0).integers(0, 2, network.matrices[0].shape).astype(np.float32)
     )

@@ -9,6 +9,7 @@ import pytest
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import WeightStructure
 from pipeline.compression.thresholds import LearnedThresholds
+from pipeline.config import Model
 from pipeline.dsp import FrontEnd
 from pipeline.keras import tf
 from pipeline.models import MaskNet
@@ -63,7 +64,7 @@ def settings(**changes: float) -> Settings:
 
 
 def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) -> MaskNet:
-    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
     tmp_path.mkdir(exist_ok=True)
     fit(
         model,
@@ -78,7 +79,7 @@ def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) ->
 
 
 def test_removed_weights_are_told_what_they_would_be_worth(tmp_path: Path) -> None:
-    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
     mask = np.ones(model.matrices[0].shape, np.float32)
     mask[:4] = 0
     model.matrices[0].mask.assign(mask)
@@ -99,7 +100,7 @@ def test_removed_weights_are_told_what_they_would_be_worth(tmp_path: Path) -> No
 
 
 def test_a_teacher_changes_what_is_learned(tmp_path: Path) -> None:
-    teacher = MaskNet(BANDS, (12,), 8, seed=2)
+    teacher = MaskNet(Model(bands=BANDS, lstm_units=(12,), dense_units=8), seed=2)
     alone, unweighted, taught = (
         trained(tmp_path / "alone").get_arrays(),
         trained(tmp_path / "unweighted", teacher).get_arrays(),
@@ -135,7 +136,7 @@ class KilledAt:
 
 
 def learned(work_dir: Path, killed_at: int | None) -> dict[str, np.ndarray]:
-    model = MaskNet(BANDS, (8,), 8, INT8, seed=1)
+    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
     structure = WeightStructure({matrix.name: matrix.shape for matrix in model.matrices})
     thresholds = LearnedThresholds(model, structure, RisingSparsity(0.8, 6, 3), 0.8)
     work_dir.mkdir(exist_ok=True)
