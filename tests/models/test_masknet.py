@@ -12,10 +12,9 @@ from pipeline.quantization import FLOAT, INT8, INT16, Scheme
 FEATURES = np.random.default_rng(3).uniform(-1, 1, (2, 30, 16)).astype(np.float32)
 
 
-def small(scheme: Scheme = FLOAT) -> MaskNet:
-    return MaskNet(
-        Model(bands=16, lstm_units=(12, 8), dense_units=10), scheme, relu_maximum=2.0, seed=4
-    )
+def small(scheme: Scheme = FLOAT, ranks: tuple[int, ...] = ()) -> MaskNet:
+    sizes = Model(bands=16, lstm_units=(12, 8), dense_units=10, lstm_ranks=ranks)
+    return MaskNet(sizes, scheme, relu_maximum=2.0, seed=4)
 
 
 def test_the_default_network_is_the_papers() -> None:
@@ -23,8 +22,9 @@ def test_the_default_network_is_the_papers() -> None:
 
 
 @pytest.mark.parametrize("scheme", [FLOAT, INT8, INT16], ids=lambda s: s.name)
-def test_sequence_and_one_hop_views_agree(scheme: Scheme) -> None:
-    model = small(scheme)
+@pytest.mark.parametrize("ranks", [(), (6, 5), (0, 5)])
+def test_sequence_and_one_hop_views_agree(scheme: Scheme, ranks: tuple[int, ...]) -> None:
+    model = small(scheme, ranks)
     state, masks = model.zero_state(2), []
     for hop in np.moveaxis(FEATURES, 1, 0):
         mask, state = model.step(tf.constant(hop), state)
@@ -40,8 +40,9 @@ def test_integer_schemes_only_produce_grid_values(scheme: Scheme) -> None:
     np.testing.assert_array_equal(steps, np.rint(steps))
 
 
-def test_the_gradient_is_that_of_automatic_differentiation() -> None:
-    layer = LSTM("lstm", 16, 12, FLOAT, seed=1)
+@pytest.mark.parametrize("rank", [0, 6])
+def test_the_gradient_is_that_of_automatic_differentiation(rank: int) -> None:
+    layer = LSTM("lstm", 16, 12, FLOAT, seed=1, rank=rank)
     x = tf.constant(FEATURES)
     target = tf.constant(np.random.default_rng(0).normal(size=(2, 30, 12)).astype(np.float32))
 
