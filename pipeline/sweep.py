@@ -20,6 +20,7 @@ from pipeline.study.farm import Farm, next_done, ray_cluster
 from pipeline.study.plan import Task, plan
 from pipeline.study.points import Bench, adopt_model, check_deployments
 from pipeline.study.records import Point, Split, StudyError, points_in
+from pipeline.study.summary import flash_bytes, flash_cost, sram_cost
 
 SEARCH = "search"
 DESCRIPTION = f"""{__doc__}
@@ -75,12 +76,10 @@ def open_bench(config: Config, run_dir: RunDir, split: Split) -> Bench:
 
 
 def _line(point: Point) -> str:
-    flash, sram = point.cost("flash"), point.cost("sram")
-    assert flash is not None and sram is not None
     return (
         f"{point.name}: SI-SDR {point.change.si_sdr_db.mean:+.2f} dB against dense, "
-        f"{flash.flash.total:,} bytes, {flash.total_cycles:,} cycles from flash, "
-        f"{sram.total_cycles:,} from SRAM"
+        f"{flash_bytes(point):,} bytes, {flash_cost(point).total_cycles:,} cycles from flash, "
+        f"{sram_cost(point).total_cycles:,} from SRAM"
     )
 
 

@@ -1,4 +1,7 @@
-"""Trade-off plots: SI-SDR loss against size and speed, every kind of structure in its colour."""
+"""Trade-off plots: SI-SDR loss against size and speed, every kind of structure in its colour.
+
+A model that was made with several seeds is drawn once, at their mean.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +11,15 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from pipeline.reporting import theme
 from pipeline.study.records import Point
-from pipeline.study.summary import PAPER_FASTER, PAPER_SMALLER, Study, flash_cost, loss_db
+from pipeline.study.summary import (
+    PAPER_FASTER,
+    PAPER_SMALLER,
+    Study,
+    flash_bytes,
+    flash_cost,
+    loss_db,
+    sram_cost,
+)
 
 HEIGHT_PT = 330
 LABEL_PT = 9
@@ -33,11 +44,13 @@ def trade_offs(study: Study) -> dict[str, str]:
         "flash.svg": _trade_off(
             study,
             "bytes in flash",
-            lambda p: flash_cost(p).flash.total,
+            flash_bytes,
             (study.float_bytes / PAPER_SMALLER.factor, PAPER_SMALLER.sdr_loss_db),
         ),
         "npu_cycles.svg": _trade_off(
-            study, "NPU cycles of one hop, weights in SRAM (vela)", _npu_cycles
+            study,
+            "NPU cycles of one hop, weights in SRAM (vela)",
+            lambda p: sram_cost(p).npu_cycles,
         ),
         "total_cycles.svg": _trade_off(
             study,
@@ -63,13 +76,13 @@ def _trade_off(
     value: Callable[[Point], float],
     paper: tuple[float, float] | None = None,
 ) -> str:
-    places = {p.name: (value(p), min(loss_db(p), MOST_LOSS_DB)) for p in study.points}
+    places = {v.name: (v.mean(value), min(v.mean(loss_db), MOST_LOSS_DB)) for v in study.variants}
     best = front(places.values())
     with matplotlib.rc_context(theme.style()):
         figure, axes = theme.new_chart(HEIGHT_PT)
         axes.plot(*zip(*best), color=theme.MUTED, drawstyle="steps-post", linewidth=1.0, zorder=1)
         for structure, (marker, color) in LOOKS.items():
-            chosen = [places[p.name] for p in study.points if p.structure == structure]
+            chosen = [places[v.name] for v in study.variants if v.structure == structure]
             if chosen:
                 axes.scatter(*zip(*chosen), marker=marker, color=color, label=structure, zorder=2)
         if paper is not None:
@@ -101,9 +114,3 @@ def _name(axes: Axes, places: dict[str, tuple[float, float]]) -> None:
         axes.annotate(
             name, place, (5, 4), textcoords="offset points", color=theme.MUTED, fontsize=LABEL_PT
         )
-
-
-def _npu_cycles(point: Point) -> float:
-    cost = point.cost("sram")
-    assert cost is not None
-    return cost.npu_cycles

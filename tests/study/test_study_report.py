@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from synthetic_study import PARAMETERS, write_study
+from synthetic_study import PARAMETERS, UNIT, point, write_study
 
 from pipeline import report
 from pipeline.reporting.story import MINUS
@@ -35,12 +35,14 @@ def test_targets_name_the_best_point_within_the_loss(folder: Path) -> None:
     page = write_page(folder).read_text()
     smaller = row_of(page, "smaller: float32 bytes")
     assert smaller[1:4] == ["42", "42", "60"]
-    # 60,000 bytes lose 0.25 dB SDR, too much; the units lose 0.03.
+    # 60,000 and 62,000 bytes lose 0.25 and 0.35 dB SDR, too much; the units lose 0.03.
     assert smaller[4] == "no"
     assert smaller[5] == f"{4 * PARAMETERS / 240_000:.1f} (unit50, {MINUS}0.03 dB SDR)"
-    assert smaller[6].startswith(f"{4 * PARAMETERS / 60_000:.1f} (unit50-weight80,")
+    factor = 2 * PARAMETERS / 60_000 + 2 * PARAMETERS / 62_000
+    assert smaller[6] == f"{factor:.1f} (unit50-weight80, {MINUS}0.30 dB SDR, mean of 2 seeds)"
     faster = row_of(page, "faster: total cycles")
-    assert faster[5] == f"{550 / 62:.1f} (unit50-weight80, {MINUS}0.25 dB SDR)"
+    factor = (550 / 62 + 550 / 64) / 2
+    assert faster[5] == f"{factor:.1f} (unit50-weight80, {MINUS}0.30 dB SDR, mean of 2 seeds)"
     assert faster[6] == NO_VALUE
     copied = row_of(page, "faster: dense in flash / sparse copied")
     assert copied[5] == f"{550 / 48:.1f} (unit50, {MINUS}0.03 dB SDR)"
@@ -52,16 +54,30 @@ def test_smallest_that_beats_the_peer(folder: Path) -> None:
     page = write_page(folder).read_text()
     section = page[page.index("Smallest models that beat RNNoise") :]
     first = section.splitlines()[4]
-    assert first.startswith("| unit50-weight80 | 60,000 |")
+    assert first.startswith("| unit50-weight80, mean of 2 seeds | 61,000 | 6.50 |")
     assert "offline80" not in section[: section.index("| RNNoise")]
 
 
 def test_repetitions_are_summed_up(folder: Path) -> None:
     page = write_page(folder).read_text()
-    section = page[page.index("Headline models with other seeds") :]
+    section = page[page.index("Models made again with other seeds") :]
     cells = row_of(section[: section.index("What the points")], "unit50-weight80")
     assert cells[1:3] == ["1, 2", f"{MINUS}0.60 ± 0.14"]
-    assert cells[5] == "61,000 ± 1,414"
+    assert cells[5:] == ["61,000 ± 1,414", "63,000 ± 1,414", "48,000 ± 0"]
+
+
+def test_one_good_seed_does_not_reach_a_target(folder: Path) -> None:
+    lucky = point((UNIT,), 80_000, 80_000, 40_000, 0.06, base="unit50", seed=2)
+    lucky = lucky.model_copy(update={"name": "unit50-seed2"})
+    lucky.save(points_in(folder) / "unit50-seed2.json")
+    best = row_of(write_page(folder).read_text(), "smaller: float32 bytes")[5]
+    factor = 2 * PARAMETERS / 240_000 + 2 * PARAMETERS / 80_000
+    assert best == f"{factor:.1f} (unit50, +0.00 dB SDR, mean of 2 seeds)"
+
+
+def test_a_plot_has_one_mark_for_all_seeds(folder: Path) -> None:
+    write_page(folder)
+    assert "SI-SDR loss against bytes in flash: 4 models" in (folder / "flash.svg").read_text()
 
 
 def test_a_copy_that_does_not_fit_is_left_out(folder: Path) -> None:
