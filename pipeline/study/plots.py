@@ -21,8 +21,11 @@ from pipeline.study.summary import (
     sram_cost,
 )
 
-HEIGHT_PT = 330
+HEIGHT_PT = 390
 LABEL_PT = 9
+# Names need this share of the least value on its left, and this much below a loss of nothing.
+ROOM_FOR_NAMES = 0.12
+LABEL_DB = 0.15
 # Beyond it no one would use a model; its points are drawn there.
 MOST_LOSS_DB = 3.0
 # Marker and colour; structures differ in both, for readers who do not tell colours apart.
@@ -109,8 +112,17 @@ def _trade_off(
 
 
 def _name(axes: Axes, places: dict[str, tuple[float, float]]) -> None:
-    """Names beside the points of the front."""
+    """Names left of the points of the front and below, where by definition there are no points."""
     for name, place in places.items():
         axes.annotate(
-            name, place, (5, 4), textcoords="offset points", color=theme.MUTED, fontsize=LABEL_PT
+            name,
+            place,
+            (-5, -3),
+            textcoords="offset points",
+            horizontalalignment="right",
+            verticalalignment="top",
+            color=theme.MUTED,
+            fontsize=LABEL_PT,
         )
+    axes.set_xlim(left=ROOM_FOR_NAMES * min(value for value, _ in places.values()))
+    axes.set_ylim(bottom=-LABEL_DB)
