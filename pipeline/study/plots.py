@@ -3,6 +3,7 @@
 A model that was made with several seeds is drawn once, at their mean.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import matplotlib
@@ -22,10 +23,12 @@ from pipeline.study.summary import (
 )
 
 HEIGHT_PT = 390
-LABEL_PT = 9
+LABEL_PT = 8
 # Names need this share of the least value on its left, and this much below a loss of nothing.
 ROOM_FOR_NAMES = 0.12
 LABEL_DB = 0.15
+# What gains less than this on the point before it goes without a name.
+NAMED_APART_DB = 0.04
 # Beyond it no one would use a model; its points are drawn there.
 MOST_LOSS_DB = 3.0
 # Marker and colour; structures differ in both, for readers who do not tell colours apart.
@@ -113,7 +116,11 @@ def _trade_off(
 
 def _name(axes: Axes, places: dict[str, tuple[float, float]]) -> None:
     """Names left of the points of the front and below, where by definition there are no points."""
-    for name, place in places.items():
+    named_db = math.inf
+    for name, place in sorted(places.items(), key=lambda item: item[1]):
+        if place[1] > named_db - NAMED_APART_DB:
+            continue
+        named_db = place[1]
         axes.annotate(
             name,
             place,
