@@ -128,30 +128,6 @@ class LSTM(tf_keras.layers.Layer):
         h = product_on_grid(o * cell_tanh, scheme.gate, scheme.cell_tanh, scheme.hidden)
         return gates, g, cell_tanh, c, h
 
-    # Compiled into one pass: these arrays are larger than any cache, and op by op it took a fifth
-    # of a training step.
-    @tf.function(jit_compile=True)
-    def _slopes(
-        self, gates: "tf.Tensor", g: "tf.Tensor", cell_tanh: "tf.Tensor", c: "tf.Tensor"
-    ) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
-        """Derivatives of all hops at once, from what `_cell` returned for each.
-
-        Returns:
-            d(c', c', h', c') / d(inputs of i, f, o, g) ``[time, batch, 4 units]``, where of h'
-            only the way past c' is meant; dh' / dc' and where c' was not clipped
-            ``[time, batch, units]``.
-        """
-        previous_c = tf.concat([tf.zeros_like(c[:1]), c[:-1]], axis=0)
-        i, _, o = tf.split(gates, 3, axis=2)
-        di, df, do = tf.split(gates * (1 - gates) * self._unsaturated(gates), 3, axis=2)
-        dg = (1 - g * g) * self._unsaturated_candidate(g)
-        limit = CELL_LIMIT if self._scheme.cell is None else self._scheme.cell.maximum
-        return (
-            tf.concat([g * di, previous_c * df, cell_tanh * do, i * dg], axis=2),
-            o * (1 - cell_tanh * cell_tanh),
-            tf.cast(tf.abs(c) < limit, c.dtype),
-        )
-
     def _unsaturated(self, gates: "tf.Tensor") -> "tf.Tensor":
         """1 where the sigmoid's input was inside its grid, told by the output it reached."""
         return _between(gates, tf.sigmoid, self._scheme.gate_input, self._scheme.gate)
@@ -223,9 +199,17 @@ class LSTM(tf_keras.layers.Layer):
             *reduced, gates, g, cell_tanh, c, h = (a.stack() for a in arrays)
 
             def gradient(upstream: "tf.Tensor") -> tuple["tf.Tensor", ...]:
+                previous_c = tf.concat([zeros[None], c[:-1]], axis=0)
                 previous_h = tf.concat([zeros[None], h[:-1]], axis=0)
-                local, dc_dh, inside = self._slopes(gates, g, cell_tanh, c)
-                f = gates[:, :, units : 2 * units]
+                i, f, o = tf.split(gates, 3, axis=2)
+                moving = gates * (1 - gates) * self._unsaturated(gates)
+                di, df, do = tf.split(moving, 3, axis=2)
+                dg = (1 - g * g) * self._unsaturated_candidate(g)
+                # d(c', c', h', c') / d(i, f, o, g inputs), for all hops at once.
+                local = tf.concat([g * di, previous_c * df, cell_tanh * do, i * dg], axis=2)
+                dc_dh = o * (1 - cell_tanh * cell_tanh)
+                limit = CELL_LIMIT if self._scheme.cell is None else self._scheme.cell.maximum
+                inside = tf.cast(tf.abs(c) < limit, c.dtype)
                 passed = [self._unsaturated_reduced(r) for r in reduced]
                 transposed = [tf.transpose(kernel) for kernel in (u, *expansion[:1])]
 
