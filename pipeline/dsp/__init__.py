@@ -4,12 +4,14 @@ from pipeline.dsp.bands import band_matrix
 from pipeline.dsp.enhance import enhance, ideal_ratio_mask
 from pipeline.dsp.frontend import FrontEnd
 from pipeline.dsp.stft import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ, istft, stft, window
+from pipeline.dsp.streaming import StreamingEnhancer
 
 __all__ = [
     "FRAME_SAMPLES",
     "HOP_SAMPLES",
     "RATE_HZ",
     "FrontEnd",
+    "StreamingEnhancer",
     "band_matrix",
     "enhance",
     "ideal_ratio_mask",

@@ -41,7 +41,12 @@ def stft(signal: NDArray[np.float32]) -> NDArray[np.complex64]:
     frames = frames_in(samples)
     padded = np.zeros((*signal.shape[:-1], (frames + 1) * HOP_SAMPLES), np.float32)
     padded[..., HOP_SAMPLES : HOP_SAMPLES + samples] = signal
-    view = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES, axis=-1)
+    return transform(padded)
+
+
+def transform(hops: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Spectra ``[..., frames, 257]`` of ``frames + 1`` whole hops, two hops a frame."""
+    view = np.lib.stride_tricks.sliding_window_view(hops, FRAME_SAMPLES, axis=-1)
     spectrum = scipy.fft.rfft(view[..., ::HOP_SAMPLES, :] * window(), axis=-1)
     return np.asarray(spectrum, np.complex64)
 
@@ -53,7 +58,15 @@ def istft(spectrum: NDArray[np.complex64], samples: int) -> NDArray[np.float32]:
         raise ValueError(
             f"{samples} samples need {frames_in(samples)} frames, the spectrum has {frames}"
         )
-    pieces = scipy.fft.irfft(spectrum, FRAME_SAMPLES, axis=-1).astype(np.float32) * window()
-    halves = pieces.reshape(*pieces.shape[:-1], 2, HOP_SAMPLES)
+    halves = half_frames(spectrum)
     hops = halves[..., 1:, 0, :] + halves[..., :-1, 1, :]
     return hops.reshape(*hops.shape[:-2], -1)[..., :samples]
+
+
+def half_frames(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Windowed signals of ``[..., frames, 257]`` spectra, cut in halves: ``[..., frames, 2, 256]``.
+
+    The audio of a hop is the first half of one frame plus the second half of the frame before.
+    """
+    pieces = scipy.fft.irfft(spectrum, FRAME_SAMPLES, axis=-1).astype(np.float32) * window()
+    return pieces.reshape(*pieces.shape[:-1], 2, HOP_SAMPLES)

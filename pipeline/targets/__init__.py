@@ -117,28 +117,46 @@ class HopModel:
         return cls(features[0], masks[0], states)
 
 
-def stream(runner: Runner, features: Array) -> Array:
-    """Run hop after hop with state fed back, from the zero state.
-
-    Args:
-        runner: a one-hop model whose features input is [1, F].
-        features: [T, F], T >= 1, real (float, quantized here) or already stored integers.
-
-    Returns:
-        The mask as stored integers, [T, M].
+class HopStream:
+    """Runs a one-hop model hop after hop with its state fed back, from the zero state.
 
     Raises:
-        TargetError: the model's tensors do not follow the naming above, or another shape.
+        TargetError: the model's tensors do not follow the naming above.
     """
-    if features.ndim != 2 or not len(features):
-        raise TargetError(f"features are {list(features.shape)}; expected [T, F] with T >= 1")
-    roles = HopModel.of(runner)
-    spec = runner.inputs[roles.features]
-    stored = spec.quantize(features) if np.issubdtype(features.dtype, np.floating) else features
-    states = {name: runner.inputs[name].zeros() for name in roles.states}
-    masks = []
-    for hop in stored:
-        outputs = runner.step({roles.features: hop[None], **states})
-        states = {name: outputs[name + _NEXT] for name in roles.states}
-        masks.append(outputs[roles.mask])
-    return np.concatenate(masks)
+
+    def __init__(self, runner: Runner) -> None:
+        """Start a stream of a one-hop model whose features input is [1, F]."""
+        self._runner, self._roles = runner, HopModel.of(runner)
+        self._states = {name: runner.inputs[name].zeros() for name in self._roles.states}
+
+    def __call__(self, features: Array) -> Array:
+        """The next hops.
+
+        Args:
+            features: [T, F], T >= 1, real (float, quantized here) or already stored integers.
+
+        Returns:
+            The mask as stored integers, [T, M].
+
+        Raises:
+            TargetError: another shape.
+        """
+        if features.ndim != 2 or not len(features):
+            raise TargetError(f"features are {list(features.shape)}; expected [T, F] with T >= 1")
+        spec = self._runner.inputs[self._roles.features]
+        is_real = np.issubdtype(features.dtype, np.floating)
+        masks = []
+        for hop in spec.quantize(features) if is_real else features:
+            outputs = self._runner.step({self._roles.features: hop[None], **self._states})
+            self._states = {name: outputs[name + _NEXT] for name in self._roles.states}
+            masks.append(outputs[self._roles.mask])
+        return np.concatenate(masks)
+
+    def real(self, features: Array) -> NDArray[np.float32]:
+        """The next hops, the mask as real values."""
+        return self._runner.outputs[self._roles.mask].dequantize(self(features))
+
+
+def stream(runner: Runner, features: Array) -> Array:
+    """All hops of a stream at once; see `HopStream`."""
+    return HopStream(runner)(features)

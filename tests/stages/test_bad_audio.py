@@ -83,7 +83,7 @@ def test_bad_files_are_named_counted_and_left_out(
     add_bad_files(folder, noise, monkeypatch)
     run_dir = RunDir(tmp_path / "run")
     card = prepare.run(config, run_dir)
-    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out")]
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
     store = "train_speech" if role == "clean" else "train_noise"
     skipped = card.results[store]["skipped"]
     assert shown == [f"left out: {line}" for line in skipped]
@@ -105,7 +105,7 @@ def test_many_bad_files_are_summed_up(
     for number in range(prepare.LINES_SHOWN + 3):
         (tmp_path / "noise" / "train" / f"{number}.wav").touch()
     prepare.run(config, RunDir(tmp_path / "run"))
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert shown.count("the file is empty (0 bytes)") == prepare.LINES_SHOWN
     assert "left out: 3 more files, listed in the card" in shown
 
