@@ -219,7 +219,7 @@ class Evaluate(_Section):
         Literal["tflite", "tflm", "emulator"], tyro.conf.arg(aliases=["--runner"])
     ] = "tflite"
     """What executes the integer model."""
-    peers: tuple[Literal["RNNoise", "GTCRN", "DTLN"], ...] = ()
+    peers: tuple[Literal["RNNoise", "GTCRN", "DTLN", "UL-UNAS", "DeepFilterNet3"], ...] = ()
     """Other enhancers to score on the same files (needs the `peers` extra)."""
     workers: Positive = 2
     """Processes that compute metrics."""

