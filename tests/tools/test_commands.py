@@ -1,0 +1,50 @@
+"""`python -m pipeline` is the table of contents."""
+
+import importlib
+import runpy
+import sys
+
+import pytest
+
+from pipeline.__main__ import commands, main
+from pipeline.run import STAGES
+
+
+def test_every_stage_and_tool_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    known = commands()
+    assert {"run", "enhance", "emulate", *STAGES} <= known.keys()
+    assert all(len(line) > 20 for line in known.values())
+
+
+def test_a_listed_command_is_a_module_that_can_be_run() -> None:
+    assert callable(importlib.import_module("pipeline.enhance").main)
+    assert all(importlib.util.find_spec(f"pipeline.{name}") for name in commands())
+
+
+def test_without_a_command_the_list_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pipeline"])
+    main()
+    shown = capsys.readouterr().out
+    assert all(line in shown for line in commands().values())
+
+
+def test_a_command_gets_its_own_arguments(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pipeline", "enhance", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "usage: python -m pipeline.enhance" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pipeline", "enhnce"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("pipeline", run_name="__main__")
+    assert ended.value.code == 2
+    assert "'enhnce' is no command" in capsys.readouterr().err
