@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.artefacts import RunDir, stage, write_json
 from pipeline.cli import stage_main
 from pipeline.config import DENSE, Config, Variant
-from pipeline.dsp import stft
+from pipeline.dsp import analyse
 from pipeline.models.units import remove_masked_units
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus, training_mixer
@@ -75,7 +75,7 @@ def compress_variant(
     mixer = training_mixer(config, corpus)
     dense = Weights.load(run_dir.path("train") / WEIGHTS)
     noisy, _ = mixer.batch(0, OBSERVED_BATCH)
-    features = dense.front_end.features(np.abs(stft(noisy)))
+    _, features = analyse(noisy, dense.front_end)
     if variant.parent == DENSE:
         start = _in_scheme(dense, config.compress.scheme, features)
     else:

@@ -15,7 +15,7 @@ from pipeline.corpora.mixing import Mixer
 from pipeline.corpora.paired import PairedMixer
 from pipeline.corpora.prepared import Corpus, prepare
 from pipeline.corpora.sources import PUBLISHED, clips_of
-from pipeline.dsp import RATE_HZ, FrontEnd, stft
+from pipeline.dsp import RATE_HZ, FrontEnd, measure_front_end
 from pipeline.progress import Reporter
 
 CORPUS = "corpus"
@@ -50,7 +50,14 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         _show_skipped([line for s in summaries for line in s.recorded.skipped], report)
     front_end = _measure_front_end(config, training_mixer(config, Corpus(folder)))
     write_atomically(
-        work_dir / FRONT_END, save({"mean": front_end.mean, "deviation": front_end.deviation})
+        work_dir / FRONT_END,
+        save(
+            {
+                "mean": front_end.mean,
+                "deviation": front_end.deviation,
+                "conditioned": np.array(front_end.conditioned),
+            }
+        ),
     )
     return {
         f"{s.split}_{s.role}": {
@@ -69,7 +76,9 @@ def prepared_corpus(run_dir: RunDir) -> Corpus:
 
 def prepared_front_end(run_dir: RunDir) -> FrontEnd:
     """The front end measured on it."""
-    return FrontEnd(**load_file(run_dir.path("prepare") / FRONT_END))
+    stored = load_file(run_dir.path("prepare") / FRONT_END)
+    conditioned = bool(stored.get("conditioned", False))
+    return FrontEnd(stored["mean"], stored["deviation"], conditioned)
 
 
 def training_mixer(config: Config, corpus: Corpus) -> Mixer | PairedMixer:
@@ -91,10 +100,8 @@ def _show_skipped(skipped: Iterable[str], report: Reporter) -> None:
 
 
 def _measure_front_end(config: Config, mixer: Mixer | PairedMixer) -> FrontEnd:
-    magnitudes = [
-        np.abs(stft(mixer.batch(step, BATCH_SIZE)[0])) for step in range(FRONT_END_BATCHES)
-    ]
-    return FrontEnd.measure(np.concatenate(magnitudes), config.model.bands)
+    mixtures = [mixer.batch(step, BATCH_SIZE)[0] for step in range(FRONT_END_BATCHES)]
+    return measure_front_end(np.concatenate(mixtures), config.model.bands)
 
 
 if __name__ == "__main__":

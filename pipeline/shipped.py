@@ -47,6 +47,7 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
                 "front_end": {
                     "mean": front_end.mean.tolist(),
                     "deviation": front_end.deviation.tolist(),
+                    "conditioned": front_end.conditioned,
                 },
                 "config": cards["compress"].config,
                 "versions": cards["compress"].versions,

@@ -1,5 +1,7 @@
 #include "app/stream_enhancer.h"
 
+#include <algorithm>
+
 #include "platform/platform.h"
 
 namespace enhancer {
@@ -9,15 +11,19 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package) {
   feature_bytes_ = package.features.bytes;
   mask_bytes_ = package.mask.bytes;
   bands_.load(package);
+  conditioned_ = package.front_end.header.conditioned != 0;
+  conditioner_.reset();
   stft_.reset();
   engine.reset_state();
 }
 
 Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, HopCost& cost) {
   const std::uint64_t start = platform::ticks();
-  stft_.analyse(noisy, spectrum_);
+  std::copy(noisy.begin(), noisy.end(), hop_);
+  const float gain = conditioned_ ? conditioner_.process(hop_) : 1.0F;
+  stft_.analyse(hop_, spectrum_);
   magnitudes(spectrum_, bins_);
-  bands_.features(bins_, {features_, feature_bytes_});
+  bands_.features(bins_, gain, {features_, feature_bytes_});
 
   const std::uint64_t features_done = platform::ticks();
   if (const Status status = engine_->infer(features(), {mask_, mask_bytes_}, cost.npu);

@@ -5,6 +5,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "dsp/bands.h"
+#include "dsp/conditioner.h"
 #include "dsp/stft.h"
 #include "engine/engine.h"
 
@@ -36,9 +37,12 @@ class StreamEnhancer {
   Engine* engine_ = nullptr;
   std::size_t feature_bytes_ = 0;
   std::size_t mask_bytes_ = 0;
+  bool conditioned_ = false;
+  Conditioner conditioner_;
   Stft stft_;
   Bands bands_;
   Stft::Spectrum spectrum_ = {};
+  float hop_[kHopSamples] = {};
   float bins_[kBins] = {};
   alignas(std::int16_t) std::uint8_t features_[kMaxBandBytes] = {};
   alignas(std::int16_t) std::uint8_t mask_[kMaxBandBytes] = {};

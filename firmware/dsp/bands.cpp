@@ -33,7 +33,7 @@ void Bands::load(const ModelPackage& package) {
   copy(constants.weights, weights_);
 }
 
-void Bands::features(Span<const float> magnitudes, Span<std::uint8_t> features) {
+void Bands::features(Span<const float> magnitudes, float gain, Span<std::uint8_t> features) {
   const std::uint32_t bands = header_.bands;
   const float* weights = weights_;
   for (std::size_t band = 0; band < bands; ++band) {
@@ -43,7 +43,7 @@ void Bands::features(Span<const float> magnitudes, Span<std::uint8_t> features) 
       sum += bins[bin] * weights[bin];
     }
     weights += bin_count_[band];
-    bands_[band] = std::max(sum * inverse_band_sum_[band], FLT_MIN);
+    bands_[band] = std::max(sum * inverse_band_sum_[band] * gain, FLT_MIN);
   }
   arm_vlog_f32(bands_, bands_, bands);
   arm_scale_f32(bands_, header_.power_exponent, bands_, bands);

@@ -16,8 +16,8 @@ class Bands {
   /// Take the constants and quantization of a checked package.
   void load(const ModelPackage& package);
 
-  /// Average 257 magnitudes into bands, compress, standardize, clip, quantize.
-  void features(Span<const float> magnitudes, Span<std::uint8_t> features);
+  /// Average 257 magnitudes into bands, multiply by `gain`, compress, standardize, clip, quantize.
+  void features(Span<const float> magnitudes, float gain, Span<std::uint8_t> features);
 
   /// Dequantize a band mask and interpolate it to 257 gains.
   void gains(Span<const std::uint8_t> mask, Span<float> gains) const;

@@ -56,7 +56,8 @@ Status parse_front_end(Bytes bytes, FrontEndConstants& result) {
     return malformed(Section::kFrontEnd, header.frame_samples);
   }
   if (header.bands < 1 || header.bands > kMaxBands || header.weight_count > kMaxBandWeights ||
-      !std::isfinite(header.power_exponent) || !(header.feature_limit > 0)) {
+      !std::isfinite(header.power_exponent) || !(header.feature_limit > 0) ||
+      header.conditioned > 1) {
     return malformed(Section::kFrontEnd, header.bands);
   }
   Cursor cursor(bytes.subspan(sizeof header, bytes.size() - sizeof header));

@@ -37,8 +37,8 @@ struct FrontEndHeader {
   std::uint32_t bands;
   std::uint32_t weight_count;
   float power_exponent;
-  float feature_limit;  ///< Features are clipped to [-feature_limit, feature_limit].
-  std::uint32_t reserved;
+  float feature_limit;        ///< Features are clipped to [-feature_limit, feature_limit].
+  std::uint32_t conditioned;  ///< 1: offset and level of the input are followed; 0: not.
 };
 static_assert(sizeof(FrontEndHeader) == 32);
 

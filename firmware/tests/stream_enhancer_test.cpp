@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "fake_platform.h"
+#include "model/container.h"
 #include "package_builder.h"
 #include "platform/platform.h"
 
@@ -92,6 +95,37 @@ TEST_F(StreamEnhancerTest, SilenceGivesTheLowestFeatures) {
   // (0 - 0.5) * 2 = -1, in steps of 1/128.
   for (const std::uint8_t feature : stream_.features()) {
     EXPECT_EQ(feature, 0x80);
+  }
+}
+
+TEST_F(StreamEnhancerTest, ConditionedFeaturesDoNotDependOnLevelAndOffset) {
+  ConstantEngine engine(127, TensorType::kInt8);
+  fake::PackageParts parts;
+  const auto last_features = [&](float level, float offset) {
+    use(parts);
+    stream_.start(engine, package_);
+    for (int index = 0; index < 200; ++index) {
+      float in[kHopSamples];
+      for (std::size_t n = 0; n < kHopSamples; ++n) {
+        in[n] = offset + level * std::sin(static_cast<float>(index * 256 + static_cast<int>(n)));
+      }
+      float out[kHopSamples];
+      HopCost cost;
+      EXPECT_TRUE(stream_.process(in, out, cost).ok());
+    }
+    const Span<const std::uint8_t> features = stream_.features();
+    return std::vector<std::uint8_t>(features.begin(), features.end());
+  };
+  EXPECT_NE(last_features(0.01F, 0), last_features(0.5F, 0));
+  fake::patch(parts.sections[Section::kFrontEnd], offsetof(FrontEndHeader, conditioned), 1U);
+  const std::vector<std::uint8_t> expected = last_features(0.01F, 0);
+  for (const auto& [level, offset] : {std::pair{0.5F, 0.0F}, {0.013F, 0.0F}, {0.01F, 0.25F}}) {
+    const std::vector<std::uint8_t> features = last_features(level, offset);
+    for (std::size_t band = 0; band < features.size(); ++band) {
+      EXPECT_NEAR(static_cast<std::int8_t>(features[band]),
+                  static_cast<std::int8_t>(expected[band]), 4)
+          << level << ' ' << offset << ' ' << band;
+    }
   }
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dsp.analysis import analyse
 from pipeline.dsp.bands import band_matrix
 from pipeline.dsp.frontend import FrontEnd
 from pipeline.dsp.stft import istft, stft
@@ -17,12 +18,11 @@ def enhance(noisy: Array, front_end: FrontEnd, mask_of: Callable[[Array], Array]
 
     Args:
         noisy: the mixture.
-        front_end: turns magnitudes into features and band masks into bin gains.
+        front_end: turns audio into features and band masks into bin gains.
         mask_of: features ``[frames, bands]`` -> mask ``[frames, bands]``.
     """
-    spectrum = stft(noisy)
-    mask = mask_of(front_end.features(np.abs(spectrum)))
-    return istft(spectrum * front_end.gains(mask), noisy.shape[-1])
+    spectrum, features = analyse(noisy, front_end)
+    return istft(spectrum * front_end.gains(mask_of(features)), noisy.shape[-1])
 
 
 def ideal_ratio_mask(noisy: Array, clean: Array, bands: int) -> Array:

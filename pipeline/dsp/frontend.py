@@ -1,4 +1,4 @@
-"""Spectrum -> network features, and band mask -> bin gains."""
+"""Magnitudes -> network features, and band mask -> bin gains."""
 
 import dataclasses
 
@@ -13,24 +13,34 @@ POWER_COMPRESSION = 0.3
 CLIP_DEVIATIONS = 4.0
 
 
-def compressed_bands(magnitude: NDArray[np.float32], bands: int) -> NDArray[np.float32]:
-    """Average ``[..., 257]`` magnitudes into bands and compress: float32 ``[..., bands]``."""
+def compressed_bands(
+    magnitude: NDArray[np.float32], bands: int, gains: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Average ``[..., 257]`` magnitudes into bands and compress: float32 ``[..., bands]``.
+
+    Each frame's magnitudes are first multiplied by its gain ``[...]``, if there are gains.
+    """
     matrix = band_matrix(bands)
     averaged = magnitude @ (matrix / matrix.sum(axis=0))
+    if gains is not None:
+        averaged *= gains[..., None]
     return np.power(averaged, np.float32(POWER_COMPRESSION), dtype=np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
-    """Per-band standardization measured once on training mixtures.
+    """What makes features of audio: conditioning, and standardization measured on mixtures.
 
     Attributes:
         mean: float32 ``[bands]``, mean of the compressed band magnitudes.
         deviation: float32 ``[bands]``, their standard deviation, all positive.
+        conditioned: offset and level of the input are followed, see `pipeline.dsp.conditioning`;
+            without it the network sees the input as it is.
     """
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
+    conditioned: bool = False
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 1 or self.mean.shape != self.deviation.shape:
@@ -47,17 +57,28 @@ class FrontEnd:
         return int(self.mean.shape[0])
 
     @classmethod
-    def measure(cls, magnitude: NDArray[np.float32], bands: int) -> "FrontEnd":
-        """Measure mean and deviation over ``[..., 257]`` magnitudes."""
-        compressed = compressed_bands(magnitude, bands).reshape(-1, bands).astype(np.float64)
+    def measure(
+        cls, magnitude: NDArray[np.float32], gains: NDArray[np.float32], bands: int
+    ) -> "FrontEnd":
+        """Measure mean and deviation over ``[..., 257]`` magnitudes times ``[...]`` gains."""
+        compressed = compressed_bands(magnitude, bands, gains).reshape(-1, bands)
+        compressed = compressed.astype(np.float64)
         return cls(
             compressed.mean(axis=0).astype(np.float32),
             np.maximum(compressed.std(axis=0), 1e-4).astype(np.float32),
+            conditioned=True,
         )
 
-    def features(self, magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn ``[..., 257]`` magnitudes into float32 ``[..., bands]`` features in [-1, 1]."""
-        compressed = compressed_bands(magnitude, self.bands)
+    def features(
+        self, magnitude: NDArray[np.float32], gains: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Turn ``[..., 257]`` magnitudes into float32 ``[..., bands]`` features in [-1, 1].
+
+        Args:
+            magnitude: of frames without offset, if conditioned.
+            gains: of the frames, ``[...]``, if conditioned.
+        """
+        compressed = compressed_bands(magnitude, self.bands, gains)
         scaled = (compressed - self.mean) / (np.float32(CLIP_DEVIATIONS) * self.deviation)
         return np.clip(scaled, -1.0, 1.0)
 

@@ -37,11 +37,17 @@ def frames_in(samples: int) -> int:
 
 def stft(signal: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Transform ``[..., samples]`` float32 into ``[..., frames, 257]`` complex64."""
+    hops = whole_hops(signal)
+    history = np.zeros((*hops.shape[:-1], HOP_SAMPLES), np.float32)
+    return transform(np.concatenate([history, hops], axis=-1))
+
+
+def whole_hops(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The newest hops of all frames: ``[..., samples]`` with zeros behind, float32."""
     samples = signal.shape[-1]
-    frames = frames_in(samples)
-    padded = np.zeros((*signal.shape[:-1], (frames + 1) * HOP_SAMPLES), np.float32)
-    padded[..., HOP_SAMPLES : HOP_SAMPLES + samples] = signal
-    return transform(padded)
+    hops = np.zeros((*signal.shape[:-1], frames_in(samples) * HOP_SAMPLES), np.float32)
+    hops[..., :samples] = signal
+    return hops
 
 
 def transform(hops: NDArray[np.float32]) -> NDArray[np.complex64]:

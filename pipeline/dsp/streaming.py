@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dsp.analysis import Analyser
 from pipeline.dsp.frontend import FrontEnd
-from pipeline.dsp.stft import HOP_SAMPLES, half_frames, transform
+from pipeline.dsp.stft import HOP_SAMPLES, half_frames
 
 Array = NDArray[np.float32]
 
@@ -22,12 +23,12 @@ class StreamingEnhancer:
         """Start a stream.
 
         Args:
-            front_end: turns magnitudes into features and band masks into bin gains.
+            front_end: turns audio into features and band masks into bin gains.
             mask_of: features ``[frames, bands]`` -> mask ``[frames, bands]``; called with
                 consecutive frames, it may keep state from call to call.
         """
         self._front_end, self._mask_of = front_end, mask_of
-        self._history = np.zeros(HOP_SAMPLES, np.float32)
+        self._analyser = Analyser(front_end)
         self._waiting = np.zeros(0, np.float32)
         self._overlap = np.zeros(HOP_SAMPLES, np.float32)
         self._taken_samples, self._given_samples = 0, -HOP_SAMPLES
@@ -57,9 +58,8 @@ class StreamingEnhancer:
         """Whole hops in, as many out; the first hop of a stream lies before its beginning."""
         if not hops.size:
             return hops
-        spectrum = transform(np.concatenate([self._history, hops]))
-        mask = self._mask_of(self._front_end.features(np.abs(spectrum)))
-        halves = half_frames(spectrum * self._front_end.gains(mask))
+        (spectrum,), (features,) = self._analyser(hops[None])
+        halves = half_frames(spectrum * self._front_end.gains(self._mask_of(features)))
         seconds = np.concatenate([self._overlap[None], halves[:-1, 1]])
-        self._history, self._overlap = hops[-HOP_SAMPLES:], halves[-1, 1]
+        self._overlap = halves[-1, 1]
         return (halves[:, 0] + seconds).reshape(-1)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.corpora.testset import Mixture
-from pipeline.dsp import enhance, stft
+from pipeline.dsp import analyse, enhance
 from pipeline.keras import tf
 from pipeline.lowering.read_back import read_step_graph
 from pipeline.metrics.quality import si_sdr_db
@@ -44,7 +44,7 @@ def prove(
     for mixture in mixtures:
         if compared >= frames:
             break
-        features = weights.front_end.features(np.abs(stft(mixture.noisy)))
+        _, features = analyse(mixture.noisy, weights.front_end)
         compared += len(features)
         keras_mask = sequence(features[None]).numpy()[0]
         stored = stream(tflite, features)

@@ -25,7 +25,7 @@ class Weights:
 
     Attributes:
         model: its size.
-        front_end: feature standardization it was trained with.
+        front_end: it was trained with.
         arrays: ``<matrix>/kernel|bias|mask`` arrays, see `MaskNet.get_arrays`.
         scheme: numeric scheme it was trained in.
         relu_maximum: top of the ReLU grid.
@@ -62,6 +62,10 @@ class Weights:
             "scheme": self.scheme.name,
             "relu_maximum": self.relu_maximum,
         }
+        # Left out where false: files of networks from before there was conditioning stay as they
+        # are.
+        if self.front_end.conditioned:
+            header["conditioned"] = True
         # One entry only: the library writes several in a random order, and equal weights should
         # be equal files.
         write_atomically(path, save(tensors, metadata={HEADER: json.dumps(header)}))
@@ -81,7 +85,11 @@ class Weights:
             raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
         if header.get("format") != FORMAT:
             raise ValueError(f"{path}: format is {header.get('format')!r}, expected {FORMAT!r}")
-        front_end = FrontEnd(tensors.pop("front_end/mean"), tensors.pop("front_end/deviation"))
+        front_end = FrontEnd(
+            tensors.pop("front_end/mean"),
+            tensors.pop("front_end/deviation"),
+            conditioned=header.get("conditioned") is True,
+        )
         for name in [n for n in tensors if n.endswith("/kernel")]:
             mask = name.removesuffix("kernel") + "mask"
             tensors.setdefault(mask, np.ones_like(tensors[name]))

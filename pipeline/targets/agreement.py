@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp import FrontEnd, istft, stft
+from pipeline.dsp import FrontEnd, analyse, istft
 from pipeline.targets import HopModel, Runner, stream
 from pipeline.targets.board import Enhanced
 from pipeline.targets.mixtures import FULL_SCALE, to_pcm
@@ -52,8 +52,8 @@ def compare_with_host(
         raise ValueError(f"{noisy.shape} samples went in, {result.samples.shape} came out")
     roles = HopModel.of(runner)
     mask_spec = runner.outputs[roles.mask]
-    spectrum = stft(np.divide(noisy, FULL_SCALE, dtype=np.float32))
-    features = runner.inputs[roles.features].quantize(front_end.features(np.abs(spectrum)))
+    spectrum, real_features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), front_end)
+    features = runner.inputs[roles.features].quantize(real_features)
 
     def synthesis(mask: NDArray[np.integer]) -> NDArray[np.int16]:
         gains = front_end.gains(mask_spec.dequantize(mask))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dsp import stft
+from pipeline.dsp import analyse
 from pipeline.ethosu import vela
 from pipeline.targets import Array, HopModel, ModelInterface
 from pipeline.targets.arm_runner import ArmRunner
@@ -108,11 +108,9 @@ def compare(model: Path, runner: ArmRunner, hops: int) -> list[Comparison]:
             Comparison(False, model.read_bytes(), reference),
         ]
     noisy = board_mixtures(per_snr=1)[0].noisy
-    spectrum = stft(np.divide(noisy, FULL_SCALE, dtype=np.float32))
+    _, features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), card.to_front_end())
     roles = HopModel.of(reference)
-    stored = reference.inputs[roles.features].quantize(
-        card.to_front_end().features(np.abs(spectrum))
-    )
+    stored = reference.inputs[roles.features].quantize(features)
     states = {name: reference.inputs[name].zeros() for name in roles.states}
     for hop in stored[_FIRST_HOP : _FIRST_HOP + hops]:
         inputs = {roles.features: hop[None], **states}

@@ -30,6 +30,7 @@ _MEMORY_TIMINGS = {"Ethos_U55_High_End_Embedded": HIGH_END_EMBEDDED}
 class _FrontEndFields(BaseModel):
     mean: list[float]
     deviation: list[float]
+    conditioned: bool = False
 
 
 class DeploymentCard(BaseModel):
@@ -56,10 +57,11 @@ class DeploymentCard(BaseModel):
             raise TargetError(f"{path}: {field}: {problem['msg']}") from error
 
     def to_front_end(self) -> FrontEnd:
-        """The feature standardization the model was trained with."""
+        """The front end the model was trained with."""
         return FrontEnd(
             np.asarray(self.front_end.mean, np.float32),
             np.asarray(self.front_end.deviation, np.float32),
+            self.front_end.conditioned,
         )
 
 

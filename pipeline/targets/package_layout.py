@@ -79,7 +79,7 @@ def front_end(front_end: FrontEnd) -> bytes:
         len(weights),
         POWER_COMPRESSION,
         _FEATURE_LIMIT,
-        0,
+        front_end.conditioned,
     )
     vectors = (front_end.mean, 1 / deviation, 1 / matrix.sum(axis=0), weights)
     floats = b"".join(np.asarray(vector, "<f4").tobytes() for vector in vectors)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dsp.analysis import analyse
 from pipeline.dsp.frontend import FrontEnd, compressed_bands
 from pipeline.dsp.stft import stft
 
@@ -45,12 +46,13 @@ class Batch:
     @classmethod
     def from_audio(cls, noisy: Array, clean: Array, front_end: FrontEnd) -> "Batch":
         """Analyse ``[batch, samples]`` mixtures."""
-        x, s = stft(noisy), stft(clean)
+        x, features = analyse(noisy, front_end)
+        s = stft(clean)
         noisy_power = np.square(x.real) + np.square(x.imag)
         clean_power = np.square(s.real) + np.square(s.imag)
         noisy_magnitude = np.sqrt(noisy_power)
         return cls(
-            features=front_end.features(noisy_magnitude),
+            features=features,
             noisy_power=noisy_power,
             clean_power=clean_power,
             cross=x.real * s.real + x.imag * s.imag,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.corpora.testset import Mixture
-from pipeline.dsp import FrontEnd, istft, stft
+from pipeline.dsp import FrontEnd, analyse, istft
 from pipeline.keras import tf
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.models.masknet import MaskNet
@@ -19,8 +19,8 @@ class Validation:
         held_out = list(mixtures)
         noisy = np.stack([mixture.noisy for mixture in held_out])
         self._clean = [mixture.clean for mixture in held_out]
-        self._spectra = stft(noisy)
-        self._features = tf.constant(front_end.features(np.abs(self._spectra)))
+        self._spectra, features = analyse(noisy, front_end)
+        self._features = tf.constant(features)
         self._front_end = front_end
         self._samples = noisy.shape[1]
         self._noisy_db = self._mean_db(noisy)

@@ -69,7 +69,7 @@ def test_an_open_mask_changes_nothing_and_a_closed_one_silences(audio: np.ndarra
 
 def test_features_are_standardized_and_bounded(audio: np.ndarray) -> None:
     magnitude = np.abs(stft(audio))
-    front_end = FrontEnd.measure(magnitude, 128)
+    front_end = FrontEnd.measure(magnitude, np.ones(len(magnitude), np.float32), 128)
     features = front_end.features(magnitude)
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=0.02)
     assert (features.std(axis=0) > 0.2).all() and (features.std(axis=0) < 0.2501).all()

@@ -13,7 +13,7 @@ BANDS = 16
 
 
 def front_end() -> FrontEnd:
-    return FrontEnd(np.full(BANDS, 0.5, np.float32), np.full(BANDS, 0.3, np.float32))
+    return FrontEnd(np.full(BANDS, 0.5, np.float32), np.full(BANDS, 0.3, np.float32), True)
 
 
 def smoothing_mask() -> Callable[[np.ndarray], np.ndarray]:

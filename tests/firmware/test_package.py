@@ -69,13 +69,14 @@ def test_tensor_records_follow_the_compiled_model(compiled: Compiled) -> None:
         assert record[5:7] == (spec.zero_point, spec.offset)
 
 
-def test_front_end_constants_compute_the_features(compiled: Compiled) -> None:
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_front_end_constants_compute_the_features(compiled: Compiled, conditioned: bool) -> None:
     """The firmware's recipe on the packed constants, in numpy, against pipeline.dsp."""
-    front_end = compiled.front_end
+    front_end = dataclasses.replace(compiled.front_end, conditioned=conditioned)
     package = pack_npu_model(compiled.vela, front_end, placement=WeightsPlacement.FLASH)
     section = read_sections(package.content)[Section.FRONT_END]
-    rate, frame, hop, bands, count, exponent, limit, _ = struct.unpack_from("<IIIIIffI", section)
-    assert (rate, frame, hop, bands) == (16000, 512, 256, 128)
+    rate, frame, hop, bands, count, exponent, limit, flag = struct.unpack_from("<IIIIIffI", section)
+    assert (rate, frame, hop, bands, flag) == (16000, 512, 256, 128, conditioned)
     floats = np.frombuffer(section, "<f4", 3 * bands + count, 32)
     mean, scale, inverse_sum, weights = np.split(floats, [bands, 2 * bands, 3 * bands])
     first, length = np.frombuffer(section, "<u2", offset=32 + floats.nbytes).reshape(2, bands)

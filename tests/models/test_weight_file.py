@@ -1,5 +1,6 @@
 """The weight file."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,16 @@ def test_a_file_holds_everything(tmp_path: Path) -> None:
     for name, array in saved.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
     np.testing.assert_array_equal(loaded.front_end.mean, saved.front_end.mean)
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_a_file_tells_whether_the_input_is_conditioned(tmp_path: Path, conditioned: bool) -> None:
+    weights = some_weights()
+    front_end = dataclasses.replace(weights.front_end, conditioned=conditioned)
+    dataclasses.replace(weights, front_end=front_end).save(tmp_path / "w.safetensors")
+    assert Weights.load(tmp_path / "w.safetensors").front_end.conditioned is conditioned
+    header = (tmp_path / "w.safetensors").read_bytes()[:2000]
+    assert (b"conditioned" in header) is conditioned, "files from before stay as they are"
 
 
 def test_equal_weights_are_equal_files(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+#include "dsp/conditioner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dsp/frame.h"
+
+namespace enhancer {
+namespace {
+
+constexpr float kFullScale = 32768.0F;
+constexpr unsigned kHopBits = 8;
+static_assert(kHopSamples == 1U << kHopBits);
+// The constants of pipeline/dsp/conditioning.py, where they are explained.
+constexpr unsigned kOffsetShift = 5;
+constexpr unsigned kLevelShift = 6;
+constexpr unsigned kOffsetFractionBits = 16;
+constexpr unsigned kLevelFractionBits = 8;
+constexpr std::int64_t kNominalLevel = std::int64_t{1} << (30 + kHopBits + kLevelFractionBits - 9);
+constexpr std::int64_t kLowestLevel = kNominalLevel >> 15;
+
+std::int32_t to_pcm(float sample) {
+  const float scaled = std::nearbyint(sample * kFullScale);
+  return static_cast<std::int32_t>(std::clamp(scaled, -kFullScale, kFullScale - 1));
+}
+
+/// Number of bits of `value`.
+unsigned bit_length(std::uint32_t value) {
+  unsigned bits = 0;
+  while ((value >> bits) != 0) {
+    ++bits;
+  }
+  return bits;
+}
+
+}  // namespace
+
+void Conditioner::reset() { *this = Conditioner(); }
+
+float Conditioner::process(Span<float> hop) {
+  const unsigned age = bit_length(seen_);
+  seen_ = std::min(seen_ + 1, 1U << kLevelShift);
+  std::int64_t total = 0;
+  for (const float sample : hop) {
+    total += to_pcm(sample);
+  }
+  offset_ +=
+      (total * (1 << (kOffsetFractionBits - kHopBits)) - offset_) >> std::min(age, kOffsetShift);
+  const std::int64_t offset = (offset_ + (1 << (kOffsetFractionBits - 1))) >> kOffsetFractionBits;
+  std::int64_t energy = 0;
+  for (float& sample : hop) {
+    const std::int64_t centred = to_pcm(sample) - offset;
+    energy += centred * centred;
+    sample -= static_cast<float>(offset) / kFullScale;
+  }
+  energy *= 1 << kLevelFractionBits;
+  level_ += (energy - level_) >> std::min(age, kLevelShift);
+  const std::int64_t level = std::max(level_, kLowestLevel);
+  return std::sqrt(static_cast<float>(kNominalLevel) / static_cast<float>(level));
+}
+
+}  // namespace enhancer
