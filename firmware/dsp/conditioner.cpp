@@ -14,6 +14,7 @@ static_assert(kHopSamples == 1U << kHopBits);
 // The constants of pipeline/dsp/conditioning.py, where they are explained.
 constexpr unsigned kOffsetShift = 5;
 constexpr unsigned kLevelShift = 6;
+constexpr std::uint32_t kHopsThatMatter = 1U << kLevelShift;
 constexpr unsigned kOffsetFractionBits = 16;
 constexpr unsigned kLevelFractionBits = 8;
 constexpr std::int64_t kNominalLevel = std::int64_t{1} << (30 + kHopBits + kLevelFractionBits - 9);
@@ -39,7 +40,7 @@ void Conditioner::reset() { *this = Conditioner(); }
 
 float Conditioner::process(Span<float> hop) {
   const unsigned age = bit_length(seen_);
-  seen_ = std::min(seen_ + 1, 1U << kLevelShift);
+  seen_ = std::min(seen_ + 1, kHopsThatMatter);
   std::int64_t total = 0;
   for (const float sample : hop) {
     total += to_pcm(sample);
