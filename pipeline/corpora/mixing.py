@@ -6,7 +6,7 @@ costs a few FFTs an example, in code that releases the interpreter lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,11 @@ _NOISE_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 50) / 10)
 _PEAK = 0.98
 _EQ_KNOTS = 10
 _MIN_PIECE_SAMPLES = round(0.25 * RATE_HZ)
+# Band limits of narrow channels: Butterworth slopes of this order between random edges.
+_BAND_LIMIT_ORDER = 8
+_LOW_EDGES_HZ = (100.0, 400.0)
+_HIGH_EDGES_HZ = (2800.0, 6500.0)
+_OFFSETS = (1e-3, 0.3)
 
 NOISE_KIND_WEIGHTS: Mapping[str, float] = {
     "ambience": 3.0,
@@ -30,6 +35,7 @@ NOISE_KIND_WEIGHTS: Mapping[str, float] = {
     "music": 1.5,
     "babble": 2.0,
     "procedural": 4.0,
+    "keys": 0.3,
 }
 
 
@@ -46,6 +52,12 @@ class Augmentation:
         late_start_share: share of crops where speech starts after 10-50 % of the crop.
         clip_gain_db: clips joined into one crop differ in level by up to this much, either way.
         pause_s: pause between clips joined into one crop.
+        scene_change_share: share of crops in whose middle another noise takes over, and, drawn
+            apart, of crops where another talker does.
+        scene_gain_db: what takes over differs in level by up to this much, either way.
+        band_limit_share: share of crops whose speech comes through a narrow channel (telephones,
+            loudspeakers); in half of them the noise does too.
+        offset_share: share of crops with a constant offset on the noisy side.
     """
 
     room_share: float = 0.35
@@ -56,6 +68,10 @@ class Augmentation:
     late_start_share: float = 0.15
     clip_gain_db: float = 3.0
     pause_s: tuple[float, float] = (0.05, 0.5)
+    scene_change_share: float = 0.25
+    scene_gain_db: float = 10.0
+    band_limit_share: float = 0.15
+    offset_share: float = 0.1
 
 
 NONE = Augmentation(
@@ -66,6 +82,9 @@ NONE = Augmentation(
     microphone_eq_db=0.0,
     late_start_share=0.0,
     clip_gain_db=0.0,
+    scene_change_share=0.0,
+    band_limit_share=0.0,
+    offset_share=0.0,
 )
 
 
@@ -93,7 +112,7 @@ class Mixer:
         crop_samples: int,
         seed: int,
         snr_db: tuple[float, float] = (-5.0, 15.0),
-        level_dbfs: tuple[float, float] = (-40.0, -15.0),
+        level_dbfs: tuple[float, float] = (-46.0, -6.0),
         rooms: np.ndarray | None = None,
         augmentation: Augmentation | None = None,
         kind_weights: Mapping[str, float] = NOISE_KIND_WEIGHTS,
@@ -126,6 +145,7 @@ class Mixer:
             np.array([kind_weights.get(pool.clips[0].kind, 1.0) for pool in self._kinds])
         )
         self._eq_basis = _eq_basis(crop_samples)
+        self._frequency_hz = fft.rfftfreq(crop_samples, 1 / RATE_HZ).astype(np.float32)
         self._rooms = self._early_rooms = None
         if rooms is not None and self._augmentation.room_share > 0:
             fitting = rooms[:, :crop_samples]
@@ -133,7 +153,8 @@ class Mixer:
             self._early_rooms = fft.rfft(early_part(fitting), crop_samples).astype(np.complex64)
 
     def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(noisy, clean), both float32 [batch_size, crop_samples], peaks at most 0.98.
+        """(noisy, clean), both float32 [batch_size, crop_samples], peaks at most 0.98 over a
+        constant offset that some noisy crops have.
 
         Depends on (seed, step, batch_size) alone, so a run that was killed resumes identically.
         Filters are applied circularly over the crop: what a room rings on past the end sounds at
@@ -159,18 +180,38 @@ class Mixer:
         peak = np.maximum(_peaks(noisy), _peaks(clean))
         gain = np.minimum(gain, _PEAK / np.maximum(peak, 1e-9)).astype(np.float32)[:, None]
         noisy *= gain
+        noisy += self._offsets(rng, batch_size)[:, None]
         return noisy, clean * gain
 
     def _add_speech(self, row: np.ndarray, rng: np.random.Generator) -> None:
+        start = 0
+        if rng.random() < self._augmentation.late_start_share:
+            start = int(rng.uniform(0.1, 0.5) * row.size)
+        self._in_scenes(row[start:], rng, self._add_talker)
+
+    def _add_talker(self, row: np.ndarray, rng: np.random.Generator) -> None:
         settings = self._augmentation
         pool = self._voices[draw_index(self._voice_shares, rng)]
-        start = 0
-        if rng.random() < settings.late_start_share:
-            start = int(rng.uniform(0.1, 0.5) * row.size)
-        _join(self._speech, pool, row, start, rng, settings.clip_gain_db, settings.pause_s)
+        _join(self._speech, pool, row, rng, settings.clip_gain_db, settings.pause_s)
+
+    def _in_scenes(
+        self,
+        row: np.ndarray,
+        rng: np.random.Generator,
+        add: Callable[[np.ndarray, np.random.Generator], None],
+    ) -> None:
+        """Fill a row with one sound, or with one and then another."""
+        if rng.random() >= self._augmentation.scene_change_share:
+            add(row, rng)
+            return
+        change = int(rng.uniform(0.25, 0.75) * row.size)
+        add(row[:change], rng)
+        add(row[change:], rng)
+        gain_db = rng.uniform(-1, 1) * self._augmentation.scene_gain_db
+        row[change:] *= np.float32(10 ** (gain_db / 20))
 
     def _add_noise(self, row: np.ndarray, rng: np.random.Generator) -> None:
-        self._add_one_noise(row, rng)
+        self._in_scenes(row, rng, self._add_one_noise)
         if rng.random() < self._augmentation.second_noise_share:
             second = np.zeros_like(row)
             self._add_one_noise(second, rng)
@@ -178,7 +219,14 @@ class Mixer:
 
     def _add_one_noise(self, row: np.ndarray, rng: np.random.Generator) -> None:
         pool = self._kinds[draw_index(self._kind_shares, rng)]
-        _join(self._noise, pool, row, 0, rng, 0.0, (0.0, 0.0))
+        _join(self._noise, pool, row, rng, 0.0, (0.0, 0.0))
+
+    def _offsets(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """A constant for each crop, float32 [size], mostly 0."""
+        magnitude = np.exp(rng.uniform(*np.log(_OFFSETS), size))
+        sign = rng.choice([-1.0, 1.0], size)
+        offsets = np.where(rng.random(size) < self._augmentation.offset_share, sign * magnitude, 0)
+        return offsets.astype(np.float32)
 
     def _filtered(
         self, dry: np.ndarray, noise: np.ndarray, rng: np.random.Generator
@@ -190,11 +238,17 @@ class Mixer:
         speech_eq = microphone + self._curves(rng, size, settings.speech_eq_db)
         noise_eq = microphone + self._curves(rng, size, settings.noise_eq_db)
         in_room = np.flatnonzero(rng.random(size) < settings.room_share)
-        plain = not (speech_eq.any() or noise_eq.any())
+        limited = np.flatnonzero(rng.random(size) < settings.band_limit_share)
+        plain = not (speech_eq.any() or noise_eq.any() or limited.size)
         if plain and (self._rooms is None or in_room.size == 0):
             return dry.copy(), dry, noise
-        noise = fft.irfft(fft.rfft(noise) * self._gains(noise_eq), samples, overwrite_x=True)
-        spectra = fft.rfft(dry) * self._gains(speech_eq)
+        noise_gains, speech_gains = self._gains(noise_eq), self._gains(speech_eq)
+        channels = self._channels(rng, limited.size)
+        speech_gains[limited] *= channels
+        noise_too = rng.random(limited.size) < 0.5
+        noise_gains[limited[noise_too]] *= channels[noise_too]
+        noise = fft.irfft(fft.rfft(noise) * noise_gains, samples, overwrite_x=True)
+        spectra = fft.rfft(dry) * speech_gains
         if self._rooms is None or self._early_rooms is None or in_room.size == 0:
             clean = fft.irfft(spectra, samples, overwrite_x=True)
             return clean.copy(), clean, noise
@@ -209,6 +263,19 @@ class Mixer:
     def _curves(self, rng: np.random.Generator, size: int, deviation_db: float) -> np.ndarray:
         """Equalizer knots in natural-log amplitude, float [size, knots]."""
         return rng.normal(0, deviation_db * np.log(10) / 20, (size, _EQ_KNOTS))
+
+    def _channels(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Amplitude gains float32 [size, bins] of random band-pass channels (Butterworth)."""
+        low, high = (
+            np.exp(rng.uniform(*np.log(edges), (size, 1))).astype(np.float32)
+            for edges in (_LOW_EDGES_HZ, _HIGH_EDGES_HZ)
+        )
+        steepness = 2 * _BAND_LIMIT_ORDER
+        # The lowest bins are as good as silent: their powers would overflow.
+        ratio = (low / np.maximum(self._frequency_hz, low / 8)) ** steepness
+        ratio += (self._frequency_hz / high) ** steepness
+        gains: np.ndarray = 1 / np.sqrt(1 + ratio)
+        return gains
 
     def _gains(self, knots: np.ndarray) -> np.ndarray:
         """Amplitude gains float32 [size, bins] of equalizer knots [size, knots]."""
@@ -240,14 +307,13 @@ def _join(
     store: Store,
     pool: _Pool,
     row: np.ndarray,
-    start: int,
     rng: np.random.Generator,
     gain_db: float,
     pause_s: tuple[float, float],
 ) -> None:
-    """Fill float32 [samples] from `start` on with random clips of a pool at nominal level."""
-    position = start
-    while row.size - position >= _MIN_PIECE_SAMPLES or position == start:
+    """Fill float32 [samples] with random clips of a pool at nominal level."""
+    position = 0
+    while row.size - position >= _MIN_PIECE_SAMPLES or position == 0:
         clip = pool.draw(rng)
         skip = int(rng.random() * max(clip.length - (row.size - position), 0))
         length = min(clip.length - skip, row.size - position)

@@ -40,7 +40,7 @@ def test_a_batch_depends_on_seed_and_step_alone(stores: tuple[Store, Store]) -> 
     assert not np.array_equal(wanted[0], mixer(stores, rooms=rooms(), seed=6).batch(7, 8)[0])
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(room_share=0), NONE])
+@pytest.mark.parametrize("augmentation", [Augmentation(room_share=0, offset_share=0), NONE])
 @pytest.mark.parametrize("wanted_db", [-5.0, 15.0])
 def test_snr_is_what_was_asked_for(
     stores: tuple[Store, Store], wanted_db: float, augmentation: Augmentation
@@ -62,7 +62,8 @@ def test_level_and_peak(stores: tuple[Store, Store]) -> None:
     noisy, clean = mixer(stores, level_dbfs=(-30.0, -30.0), augmentation=NONE).batch(0, 16)
     for row in clean:
         assert active_level_dbfs(row) == pytest.approx(-30, abs=0.1)
-    noisy, clean = mixer(stores, level_dbfs=(0.0, 0.0), snr_db=(-5.0, -5.0)).batch(0, 16)
+    loud = {"level_dbfs": (0.0, 0.0), "snr_db": (-5.0, -5.0)}
+    noisy, clean = mixer(stores, augmentation=Augmentation(offset_share=0), **loud).batch(0, 16)
     assert noisy.dtype == clean.dtype == np.float32
     assert noisy.shape == clean.shape == (16, CROP_SAMPLES)
     np.testing.assert_allclose(np.abs(noisy).max(axis=1), 0.98, rtol=1e-4)
@@ -103,6 +104,48 @@ def test_late_starts_are_silent_before_the_speech(stores: tuple[Store, Store]) -
     clean = mixer(stores, augmentation=settings).batch(0, 8)[1]
     assert np.all(clean[:, : CROP_SAMPLES // 10] == 0)
     assert np.all(active_power(clean) > 0)
+
+
+def test_another_scene_takes_over_at_another_level(make_store: Callable[..., Store]) -> None:
+    speech = make_store("speech", seconds=2.0)
+    settings = Augmentation(**dict(NONE.__dict__, scene_change_share=1.0, scene_gain_db=40.0))
+    mixing = mixer((speech, make_store("noise", seconds=3.0)), augmentation=settings)
+    noisy, clean = mixing.batch(0, 32)
+    quarter = CROP_SAMPLES // 4
+    for signal in (clean, noisy - clean):
+        before = np.sqrt(np.mean(signal[:, :quarter] ** 2, axis=1))
+        after = np.sqrt(np.mean(signal[:, -quarter:] ** 2, axis=1))
+        assert np.std(20 * np.log10(after / before)) > 10
+    steady = mixer((speech, make_store("noise", seconds=3.0)), augmentation=NONE).batch(0, 32)[1]
+    before, after = steady[:, :quarter], steady[:, -quarter:]
+    assert np.std(20 * np.log10(after.std(axis=1) / before.std(axis=1))) < 6
+
+
+def test_narrow_channels_limit_speech_and_sometimes_noise(stores: tuple[Store, Store]) -> None:
+    settings = Augmentation(**dict(NONE.__dict__, band_limit_share=1.0))
+    noisy, clean = mixer(stores, augmentation=settings).batch(0, 40)
+
+    def outside(signal: np.ndarray) -> np.ndarray:
+        """Share of the energy below 50 Hz and above 7.5 kHz."""
+        power = np.abs(np.fft.rfft(signal)) ** 2
+        hz = np.fft.rfftfreq(CROP_SAMPLES, 1 / 16_000)
+        beyond = (hz < 50) | (hz > 7500)
+        return np.asarray(power[:, beyond].sum(axis=1) / power.sum(axis=1))
+
+    assert outside(clean).max() < 0.01, "white noise would have 7 %"
+    limited = outside(noisy - clean) < 0.01
+    assert 8 < limited.sum() < 32
+
+
+def test_offsets_are_on_the_noisy_side_alone(stores: tuple[Store, Store]) -> None:
+    settings = Augmentation(**dict(NONE.__dict__, offset_share=0.5))
+    noisy, clean = mixer(stores, augmentation=settings).batch(0, 40)
+    plain = mixer(stores, augmentation=NONE).batch(0, 40)
+    np.testing.assert_allclose(clean, plain[1])
+    added = noisy - plain[0]
+    np.testing.assert_allclose(added, np.broadcast_to(added[:, :1], added.shape), atol=1e-6)
+    assert 10 < np.count_nonzero(added[:, 0]) < 30
+    assert np.abs(added).max() <= 0.3
 
 
 def test_a_pause_is_not_blown_up_to_speech_level(
