@@ -13,16 +13,25 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
-from pipeline.ethosu.golden import GOLDENS, Arrays
+from pipeline.ethosu.golden import GOLDENS, Arrays, Golden
+from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.ethosu.listing import list_program, operation_name
 from pipeline.ethosu.program import build_program
+from pipeline.ethosu.stimuli import Feedback, random_inputs, read_inputs
 from pipeline.ethosu.stream import decode_commands
 from pipeline.ethosu.trace import chrome_trace
+
+_ROUNDING = (
+    "TFLite's kernels round an int8 FULLY_CONNECTED once, TFLite Micro's and the NPU twice: single "
+    "steps between the two are no fault of the compiled model (docs/ethosu.md lists all such "
+    "operators)"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,9 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except (EthosUError, OSError, ValueError, RuntimeError) as error:
+    except (EthosUError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,17 +56,21 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.emulate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"Without an option the model's tensors are listed. {_ROUNDING}.",
     )
     parser.add_argument("model", type=Path, help="Vela output: .tflite, or raw .npz")
     parser.add_argument("--input", type=Path, help=".npy for one input, .npz by tensor name; a "
                         "leading axis runs one inference per entry; default: random")  # fmt: skip
     parser.add_argument("--output", type=Path, help="write outputs to this .npz")
     parser.add_argument("--golden", type=Path, help="uncompiled .tflite to compare with")
-    parser.add_argument("--golden-interpreter", choices=GOLDENS, default="tflite",
-                        help="whose reference kernels run it")  # fmt: skip
+    parser.add_argument("--golden-interpreter", choices=GOLDENS, default="tflm",
+                        help="whose reference kernels run it (default tflm)")  # fmt: skip
     parser.add_argument("--state", action="append", default=[], metavar="OUTPUT=INPUT",
                         help="feed an output back into an input; repeatable")  # fmt: skip
-    parser.add_argument("--inferences", type=int, default=1, help="how many, without --input")
+    parser.add_argument("--reset-every", type=_positive, metavar="N",
+                        help="start variable tensors and fed back inputs at their zero points "
+                        "again before every N-th inference; default: once")  # fmt: skip
+    parser.add_argument("--inferences", type=_positive, default=1, help="how many, without --input")
     parser.add_argument("--seed", type=int, default=0, help="of random input")
     parser.add_argument("--dump", action="store_true", help="list commands and operations")
     parser.add_argument("--check", action="store_true", help="report hazards")
@@ -64,11 +84,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     model = load_vela_model(options.model)
+    infers = options.input or options.output or options.golden or options.state
     if options.dump:
         commands = list(decode_commands(model.command_words))
         for line in list_program(commands, build_program(commands)):
             print(line)
-        return 0
     emulator = Emulator(model)
     failed = False
     if options.check:
@@ -81,36 +101,78 @@ def _run(options: argparse.Namespace) -> int:
         print(
             f"{_inferences_per_second(emulator):.1f} inferences per second of one core (emulator)"
         )
-    if options.input or options.output or options.golden:
+    if infers:
         failed |= _infer(emulator, options)
+    elif not (options.dump or options.check or options.counters or options.trace
+              or options.benchmark):  # fmt: skip
+        print("\n".join(_interface(model)))
     return int(failed)
+
+
+def _interface(model: VelaModel) -> Iterator[str]:
+    yield f"{model.accelerator}, {model.scratch_bytes} bytes of arena"
+    for kind in ("inputs", "outputs", "variables"):
+        for spec in getattr(model, kind):
+            yield (
+                f"{kind.removesuffix('s'):9s} {spec.name}  {spec.dtype.name}{list(spec.shape)} "
+                f"scale {spec.scale:g} zero point {spec.zero_point}"
+            )
 
 
 def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
     """Runs the requested inferences; returns whether anything differs from the golden model."""
-    feedback = dict(pair.split("=", 1) for pair in options.state)
-    golden = _NamedGolden(emulator.model, options) if options.golden else None
-    states: Arrays = {}
+    feedback = Feedback(options.state, emulator.model)
     results: list[Arrays] = []
-    elements = mismatches = 0
-    for inputs in _inputs(emulator.model, options, set(feedback.values())):
-        outputs = emulator.invoke({**inputs, **states})
-        results.append(outputs)
-        if golden:
-            for name, expected in golden.invoke({**inputs, **states}).items():
-                elements += expected.size
-                actual = outputs[name].reshape(expected.shape)
-                mismatches += int(np.count_nonzero(expected != actual))
-        shapes = {spec.name: spec.shape for spec in emulator.model.inputs}
-        states = {into: outputs[out].reshape(shapes[into]) for out, into in feedback.items()}
+    tally = _Tally()
+    with ExitStack() as stack:
+        golden = None
+        if options.golden:
+            process = stack.enter_context(GoldenProcess(options.golden_interpreter, options.golden))
+            golden = _NamedGolden(process, emulator.model, options)
+        for number, inputs in enumerate(_inputs(feedback, options)):
+            if number % (options.reset_every or sys.maxsize) == 0:
+                states = feedback.start()
+                emulator.reset()
+                if golden:
+                    golden.reset()
+            outputs = emulator.invoke(inputs | states)
+            results.append(outputs)
+            if golden:
+                tally.add(outputs, golden.invoke(inputs | states))
+            states = feedback.carry(outputs)
     if golden:
-        print(f"{mismatches} of {elements} elements differ over {len(results)} inferences")
+        tally.require_elements()
+        print(f"{tally} over {len(results)} inferences")
+        if tally.mismatches and options.golden_interpreter == "tflite":
+            print(_ROUNDING)
     if options.output:
         stacked = {name: np.stack([r[name] for r in results]) for name in results[0]}
         temporary = options.output.with_suffix(".partial.npz")
         np.savez(temporary, **stacked)  # type: ignore[arg-type]
         os.replace(temporary, options.output)
-    return mismatches > 0
+    return tally.mismatches > 0
+
+
+class _Tally:
+    """Elements compared and how they differ, in quantized steps."""
+
+    def __init__(self) -> None:
+        self.elements = self.mismatches = self.largest = 0
+
+    def add(self, actual: Arrays, expected: Arrays) -> None:
+        for name, values in expected.items():
+            steps = values.astype(np.int64) - actual[name].reshape(values.shape)
+            self.elements += steps.size
+            self.mismatches += int(np.count_nonzero(steps))
+            self.largest = max(self.largest, int(np.abs(steps).max(initial=0)))
+
+    def require_elements(self) -> None:
+        if not self.elements:
+            raise ValueError("nothing was compared: the model has no output elements")
+
+    def __str__(self) -> str:
+        text = f"{self.mismatches} of {self.elements} elements differ"
+        return f"{text}, by up to {self.largest} steps," if self.mismatches else text
 
 
 class _NamedGolden:
@@ -119,8 +181,9 @@ class _NamedGolden:
     Vela's raw output keeps no names, so its tensors are matched by position.
     """
 
-    def __init__(self, model: VelaModel, options: argparse.Namespace) -> None:
-        self._golden = GOLDENS[options.golden_interpreter](options.golden.read_bytes())
+    def __init__(self, golden: Golden, model: VelaModel, options: argparse.Namespace) -> None:
+        self._golden = golden
+        self.reset = golden.reset
         by_position = options.model.suffix == ".npz"
         self._inputs, self._outputs = (
             _matched([spec.name for spec in specs], names, options.golden, by_position)
@@ -145,29 +208,14 @@ def _matched(
     return dict(zip(names, golden if by_position else names, strict=True))
 
 
-def _inputs(model: VelaModel, options: argparse.Namespace, states: set[str]) -> Iterator[Arrays]:
-    """Inputs of each inference; tensors fed back start at their zero point."""
-    start = {s.name: np.full(s.shape, s.zero_point, s.dtype) for s in model.inputs}
-    fed = [spec for spec in model.inputs if spec.name not in states]
-    if options.input is None:
-        rng = np.random.default_rng(options.seed)
-        for _ in range(options.inferences):
-            limits = {spec.name: np.iinfo(spec.dtype) for spec in fed}
-            random = {
-                s.name: rng.integers(limits[s.name].min, limits[s.name].max + 1, s.shape)
-                for s in fed
-            }
-            yield {**start, **{s.name: random[s.name].astype(s.dtype) for s in fed}}
+def _inputs(feedback: Feedback, options: argparse.Namespace) -> Iterator[Arrays]:
+    """Free inputs of each inference."""
+    if options.input is not None:
+        yield from read_inputs(options.input, feedback.free_inputs)
         return
-    loaded = np.load(options.input, allow_pickle=False)
-    arrays = {fed[0].name: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    if arrays.keys() != {spec.name for spec in fed}:
-        raise ValueError(
-            f"{options.input} holds {sorted(arrays)}, expected {[s.name for s in fed]}"
-        )
-    batched = {s.name: arrays[s.name].reshape(-1, *s.shape) for s in fed}
-    for index in range(min(len(values) for values in batched.values())):
-        yield {**start, **{name: values[index] for name, values in batched.items()}}
+    rng = np.random.default_rng(options.seed)
+    for _ in range(options.inferences):
+        yield random_inputs(feedback.free_inputs, rng)
 
 
 def _report_cost(emulator: Emulator, options: argparse.Namespace) -> None:

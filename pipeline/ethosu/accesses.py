@@ -43,14 +43,14 @@ def inputs_of(op: BlockOperation) -> list[tuple[str, FeatureMap]]:
 def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
     """Everything it reads: feature maps, weights, scales, tables or the source of a copy."""
     if isinstance(op, Dma):
-        yield "source", _range_access(op.source)
+        yield "source", range_access(op.source)
         return
     assert isinstance(op, BlockOperation)
     for name, fm in inputs_of(op):
         yield name, access_of(fm)
     if isinstance(op, Convolution):
-        yield "weights", _range_access(op.weights)
-        yield "scales", _range_access(op.scales)
+        yield "weights", range_access(op.weights)
+        yield "scales", range_access(op.scales)
     if op.output.activation is Activation.TABLE_0:
         size = 2048 if op.ofm.element_bytes == 2 else 256 * op.ofm.element_bytes
         start = accelerator.lut_address + LUT_SLOT_BYTES * op.output.table
@@ -60,13 +60,14 @@ def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Acc
 def writes_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
     """Everything it writes, with a name for messages."""
     if isinstance(op, Dma):
-        yield "destination", _range_access(op.destination)
+        yield "destination", range_access(op.destination)
         return
     assert isinstance(op, BlockOperation)
     yield "output", access_of(op.ofm)
 
 
-def _range_access(place: ByteRange) -> Access:
+def range_access(place: ByteRange) -> Access:
+    """A run of bytes in a region or in SHRAM."""
     region = SHRAM if place.internal else place.region
     return Access(region, ((place.address, place.address + place.length),))
 

@@ -31,24 +31,26 @@ def divide_by_power_of_two(values: Any, shift: Any) -> Any:
 
 def divide_ties_up(values: Any, shift: Any) -> Any:
     """values / 2**shift, nearest, ties towards plus infinity."""
-    return (values + ((1 << shift) >> 1)) >> shift
+    half = np.where(shift, 1 << np.maximum(shift - 1, 0), 0)
+    return (values + half) >> shift
 
 
 def divide_towards_zero(values: Any, shift: Any) -> Any:
     """values / 2**shift, truncated."""
-    return (values + np.where(values < 0, (1 << shift) - 1, 0)) >> shift
+    return np.sign(values) * (np.abs(values) >> shift)
 
 
 def make_rescale(
     scale: int | Integers,
     shift: int | Integers,
     rounding: Rounding,
-    largest_input: int,
+    largest_input: int | Integers,
     high_multiply_bits: int = _HIGH_MULTIPLY_BITS,
 ) -> Rescale:
     """A function that rescales int64 arrays whose magnitude is at most `largest_input`.
 
-    `scale` is unsigned 32-bit, `shift` 0 to 63; arrays of them apply along the last axis.
+    `scale` is unsigned 32-bit, `shift` 0 to 63; arrays of them, and of `largest_input`, apply
+    along the last axis.
     `high_multiply_bits` is where DOUBLE rounds first; elementwise operand scaling moves it.
     Products that could leave 64 bits are computed with Python integers.
     """
@@ -58,10 +60,8 @@ def make_rescale(
         Rounding.NATURAL: lambda product: divide_ties_up(product, shifts),
         Rounding.TRUNCATE: lambda product: divide_towards_zero(product, shifts),
     }[rounding]
-    wide = largest_input * int(scales.max(initial=0)) >= _INT64_SAFE or bool(
-        shifts.max(initial=0) > 61
-    )
-    if wide:
+    largest_products = np.asarray(largest_input, object) * scales.astype(object)
+    if np.any(largest_products >= _INT64_SAFE):
         return _make_wide_rescale(scales, shifts, rounding, high_multiply_bits)
     if (scales == 1).all() and (shifts == 0).all():
         return lambda values: values

@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accelerator import Accelerator
-from .accesses import SHRAM, Access, access_of, inputs_of, inside, overlap, reads_of, writes_of
+from .accesses import (
+    SHRAM,
+    Access,
+    access_of,
+    inputs_of,
+    inside,
+    overlap,
+    range_access,
+    reads_of,
+    writes_of,
+)
 from .hazards import Hazard
 from .listing import describe
 from .model import READ_ONLY_REGION, TensorSpec, VelaModel
@@ -26,9 +36,12 @@ def check_contents(
     writers = {region: np.full(size, _UNWRITTEN, np.int32) for region, size in sizes.items()}
     writers[SHRAM] = np.full(accelerator.shram_bytes, _UNWRITTEN, np.int32)
     writers[READ_ONLY_REGION][:] = _INITIAL
-    for spec in model.inputs:
+    for spec in model.inputs + model.variables:
         writers[spec.region][spec.offset : spec.offset + spec.size_bytes] = _INITIAL
     for number, op in enumerate(operations):
+        if isinstance(op, Dma):
+            _copy(writers, op, number)
+            continue
         for name, access in reads_of(op, accelerator):
             owners = _gather(writers, access)
             if (owners == _UNWRITTEN).any():
@@ -39,15 +52,27 @@ def check_contents(
                     f"{name} reads {count} bytes of region {access.region} that nothing wrote",
                 )
             yield from _clobbered(op, name, access, owners, operations, accelerator)
-        if isinstance(op, BlockOperation):
-            yield from _check_in_place(op)
-            if not _keeps_tables(op, accelerator):
-                writers[SHRAM][:] = _UNWRITTEN
+        assert isinstance(op, BlockOperation)
+        yield from _check_in_place(op)
+        if not _keeps_tables(op, accelerator):
+            writers[SHRAM][:] = _UNWRITTEN
         for _, access in writes_of(op, accelerator):
             for start, end in access.runs:
                 writers[access.region][start:end] = number
     for output in model.outputs:
         yield from _check_output(output, writers[output.region], operations)
+
+
+def _copy(writers: dict[int, NDArray[np.int32]], op: Dma, number: int) -> None:
+    """Bytes nobody wrote stay unwritten where they are copied to.
+
+    Vela rounds the length of a copy up, so that it may take a few such bytes along; only reading
+    them there would be wrong.
+    """
+    source, destination = range_access(op.source), range_access(op.destination)
+    ((start, end),) = destination.runs
+    written = _gather(writers, source) != _UNWRITTEN
+    writers[destination.region][start:end] = np.where(written, number, _UNWRITTEN)
 
 
 def _keeps_tables(op: BlockOperation, accelerator: Accelerator) -> bool:
@@ -75,7 +100,7 @@ def _clobbered(
 ) -> Iterator[Hazard]:
     """A tensor written by one operation, of which another later overwrote only a part."""
     writers = [int(w) for w in np.unique(owners) if w >= 0]
-    if len(writers) < 2 or isinstance(op, Dma):
+    if len(writers) < 2:
         return
     covered = np.concatenate([np.arange(start, end) for start, end in access.runs])
     oldest = writers[0]

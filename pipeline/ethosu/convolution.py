@@ -83,9 +83,10 @@ class ConvolutionStep:
         except WeightStreamError as error:
             raise StreamError(str(error), op.command_index, op.command) from error
         per_output = np.abs(weights.reshape(len(weights), -1)).sum(axis=1, dtype=np.int64)
-        largest_sum = int(per_output.max()) * zero_point_magnitude(op.ifm.dtype, op.ifm.zero_point)
-        largest = largest_sum + int(np.abs(records.bias).max())
-        if largest >= 1 << op.accumulator_bits - 1 and largest_sum >= _FLOAT64_EXACT:
+        largest_sums = per_output * zero_point_magnitude(op.ifm.dtype, op.ifm.zero_point)
+        largest_sum = int(largest_sums.max())
+        largest = largest_sums + np.abs(records.bias)
+        if largest.max() >= 1 << op.accumulator_bits - 1 and largest_sum >= _FLOAT64_EXACT:
             raise StreamError("accumulators could overflow", op.command_index, op.command)
         dtype = np.float32 if largest_sum < _FLOAT32_EXACT else np.float64
         self._reader.dtype = dtype

@@ -30,6 +30,9 @@ from .stream import decode_commands
 class Emulator:
     """One compiled model with its memory; weights are decoded once and kept between calls.
 
+    Variable tensors, such as the state of a fused LSTM, are kept between calls too; they start at
+    their zero point, as in TFLite and TFLite Micro, and `reset` puts them back there.
+
     Args:
         model: from `load_vela_model`.
         accelerator: the NPU to emulate; by default the one the model was compiled for.
@@ -56,12 +59,18 @@ class Emulator:
         self._executor = Executor(self.operations, self._memory, self.accelerator)
         self._inputs = {spec.name: (spec, self._view(spec)) for spec in model.inputs}
         self._outputs = {spec.name: self._view(spec) for spec in model.outputs}
+        self.reset()
 
     def _view(self, spec: TensorSpec) -> NDArray[Any]:
         region = self._memory.regions[spec.region]
         return (
             region[spec.offset : spec.offset + spec.size_bytes].view(spec.dtype).reshape(spec.shape)
         )
+
+    def reset(self) -> None:
+        """Puts variable tensors to their zero point: the next inference starts a new sequence."""
+        for spec in self.model.variables:
+            self._view(spec)[...] = spec.zero_point
 
     def cost(self, system: MemorySystem | None = None) -> ProgramCost:
         """Cycles, traffic and PMU events of one inference, by default with weights in flash."""

@@ -15,6 +15,14 @@ class CpuOperatorError(ModelError):
     """The compiled model still holds operators that run on the CPU."""
 
 
+class GoldenError(EthosUError):
+    """The reference kernels refuse the uncompiled model, or their runtime ended."""
+
+
+class StimulusError(EthosUError):
+    """Inputs or fed back tensors that do not fit the model."""
+
+
 class StreamError(EthosUError):
     """A command of the stream is unknown, malformed, or asks for something the NPU cannot do."""
 

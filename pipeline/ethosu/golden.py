@@ -1,7 +1,8 @@
 """Reference kernels of TFLite and TFLite Micro: what the uncompiled model computes.
 
 Both need their runtime, which is imported when one is opened. They agree but for a few operators
-in which the NPU follows TFLite Micro; docs/ethosu.md lists them.
+in which the NPU follows TFLite Micro; docs/ethosu.md lists them. Both run in this process, which
+they can end: on models from elsewhere use `golden_process`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from ethosu.vela.tflite.Model import Model
 from numpy.typing import NDArray
+
+from .model import unique_names
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -27,6 +30,10 @@ class Golden(Protocol):
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """One inference: quantized inputs by tensor name to quantized outputs by name."""
+        ...
+
+    def reset(self) -> None:
+        """Puts variable tensors to their zero point."""
         ...
 
 
@@ -51,18 +58,22 @@ class TfliteGolden:
                 experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
             )
         self._interpreter.allocate_tensors()
-        self.inputs = tuple(d["name"] for d in self._interpreter.get_input_details())
-        self.outputs = tuple(d["name"] for d in self._interpreter.get_output_details())
+        self.inputs = unique_names(d["name"] for d in self._interpreter.get_input_details())
+        self.outputs = unique_names(d["name"] for d in self._interpreter.get_output_details())
 
     def invoke(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Golden.invoke`."""
         interpreter = self._interpreter
-        for detail in interpreter.get_input_details():
-            values = inputs[detail["name"]].reshape(detail["shape"])
+        for name, detail in zip(self.inputs, interpreter.get_input_details(), strict=True):
+            values = inputs[name].reshape(detail["shape"])
             interpreter.set_tensor(detail["index"], values)
         interpreter.invoke()
-        details = interpreter.get_output_details()
-        return {d["name"]: interpreter.get_tensor(d["index"]) for d in details}
+        details = zip(self.outputs, interpreter.get_output_details(), strict=True)
+        return {name: interpreter.get_tensor(detail["index"]) for name, detail in details}
+
+    def reset(self) -> None:
+        """See `Golden.reset`."""
+        self._interpreter.reset_all_variables()
 
 
 class MicroGolden:
@@ -78,10 +89,7 @@ class MicroGolden:
     def __init__(self, model: bytes) -> None:
         from tflite_micro.python.tflite_micro import runtime
 
-        contents = Model.GetRootAs(model, 0)
-        if contents.SubgraphsLength() != 1:
-            raise ValueError(f"golden model has {contents.SubgraphsLength()} subgraphs, expected 1")
-        graph = contents.Subgraphs(0)
+        graph = Model.GetRootAs(model, 0).Subgraphs(0)
         self.inputs = _names(graph, graph.InputsAsNumpy())
         self.outputs = _names(graph, graph.OutputsAsNumpy())
         try:
@@ -97,9 +105,14 @@ class MicroGolden:
         self._interpreter.invoke()
         return {n: self._interpreter.get_output(i) for i, n in enumerate(self.outputs)}
 
+    def reset(self) -> None:
+        """See `Golden.reset`."""
+        self._interpreter.reset()
+
 
 def _names(graph: Any, indices: NDArray[np.int32]) -> tuple[str, ...]:
-    return tuple(graph.Tensors(int(index)).Name().decode() for index in indices)
+    names = (graph.Tensors(int(index)).Name() or b"" for index in np.atleast_1d(indices))
+    return unique_names(name.decode(errors="replace") for name in names)
 
 
 GOLDENS: dict[str, type[TfliteGolden | MicroGolden]] = {

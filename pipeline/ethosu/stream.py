@@ -22,6 +22,7 @@ _NAMES = (
     {command.value: command.name for command in cmd0},
     {command.value: command.name for command in cmd1},
 )
+_PRODUCTS = {1: "the Ethos-U65", 2: "the Ethos-U85"}
 _PAYLOAD_MODES = {0x0000: 0, 0x4000: 1}
 
 
@@ -93,7 +94,11 @@ def _check_config(config: config_r | None) -> tuple[int, int]:
     if config is None:
         raise ModelError("driver payload names no accelerator configuration")
     if config.get_product() != 0:
-        raise ModelError(f"compiled for product {config.get_product()}, expected 0 (Ethos-U55)")
+        name = _PRODUCTS.get(config.get_product(), f"product {config.get_product()}")
+        raise ModelError(
+            f"compiled for {name}; only the Ethos-U55 is emulated: compile it again with "
+            "--accelerator-config ethos-u55-128 (or -32, -64, -256)"
+        )
     return 1 << config.get_macs_per_cc(), config.get_shram_size()
 
 

@@ -27,6 +27,7 @@ from .errors import CpuOperatorError, EthosUError, ModelError
 from .operations import ByteRange, Convolution, Dma
 from .program import build_program
 from .stream import decode_commands, parse_driver_payload
+from .uncompiled import read_uncompiled
 
 Optimise = Literal["Performance", "Size"]
 
@@ -52,7 +53,8 @@ class CpuFallbackError(CpuOperatorError):
     def __init__(self, path: Path, operators: tuple[str, ...]) -> None:
         super().__init__(
             f"{path}: Vela leaves {len(operators)} operators to the CPU: {', '.join(operators)}; "
-            "replace them by operators the Ethos-U55 supports, or allow CPU fallback"
+            "replace them by operators the Ethos-U55 has; python -m pipeline.check says why each "
+            "stays there"
         )
         self.operators = operators
 
@@ -149,13 +151,15 @@ def compile(
 
     Raises:
         ValueError: unknown accelerator, system, memory mode or strategy, listing the valid ones.
-        VelaError: Vela cannot read or compile the model.
+        ModelError: not an uncompiled TFLite model; the text says what it is.
+        VelaError: Vela cannot compile the model.
         CpuFallbackError: some operator stays on the CPU and `allow_cpu_fallback` is false.
     """
     get_accelerator(accelerator)
     _check_choice("system_config", system_config, system_configs())
     _check_choice("memory_mode", memory_mode, memory_modes())
     _check_choice("optimise", optimise, get_args(Optimise))
+    read_uncompiled(tflite_path)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".vela-") as scratch:
         _run_vela(

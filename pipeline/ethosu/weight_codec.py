@@ -14,6 +14,9 @@ other is a value itself; entries are sign (bit 0) and magnitude.
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,9 @@ _MESSAGES = {
 }
 
 
+_log = logging.getLogger(__name__)
+
+
 class WeightStreamError(ValueError):
     """The stream does not decode to the weights its operation consumes."""
 
@@ -40,7 +46,9 @@ def decode_stream(stream: NDArray[np.uint8], count: int) -> NDArray[np.int16]:
     Raises:
         WeightStreamError: damaged stream, or one that holds more or fewer weights.
     """
-    status, weights, found = _decode(stream, count)
+    _announce_compilation()
+    # A copy is writable and contiguous whatever the stream is: one type, one compilation.
+    status, weights, found = _decode(np.array(stream, np.uint8), int(count))
     if status in _MESSAGES:
         raise WeightStreamError(_MESSAGES[status])
     if status == _TOO_LONG or found != count:
@@ -49,7 +57,15 @@ def decode_stream(stream: NDArray[np.uint8], count: int) -> NDArray[np.int16]:
     return weights
 
 
-@numba.njit(cache=True)
+def _announce_compilation() -> None:
+    """Says why the first model on a machine takes seconds longer; numba's cache holds the rest."""
+    compiled = Path(_decode.stats.cache_path or ".").glob("weight_codec._decode-*.nbc")
+    if not _decode.signatures and not any(compiled):
+        _log.warning("compiling the weight decoder for this machine, once: some seconds")
+
+
+# With a signature of its own it is compiled once, not for every mixture of integer types.
+@numba.njit(numba.int64(numba.uint8[::1], numba.int64, numba.int64), cache=True)
 def _bits(data, position, count):  # type: ignore[no-untyped-def]
     """`count` bits at bit `position`; the caller has checked that they exist."""
     value = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from ethosu import regor
 from ethosu.vela.vela import get_compiler_config
 
-from pipeline.ethosu import Emulator, TensorSpec
+from pipeline.ethosu import Emulator
 from pipeline.ethosu.golden import Arrays, Golden
 
 ACCELERATOR_MACS = (32, 64, 128, 256)
@@ -54,15 +53,6 @@ def vela_compile(
     )
     compiled = regor.compile("EthosU55", model, "TFLITE", system, options=options)
     return bytes(compiled.model)
-
-
-def random_inputs(specs: Sequence[TensorSpec], rng: np.random.Generator) -> Arrays:
-    """Full-range random input arrays by tensor name."""
-    inputs = {}
-    for spec in specs:
-        limits = np.iinfo(spec.dtype)
-        inputs[spec.name] = rng.integers(limits.min, limits.max + 1, spec.shape).astype(spec.dtype)
-    return inputs
 
 
 @dataclass(frozen=True)

@@ -88,16 +88,17 @@ def depthwise(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
 
 @family("int8")
 def transpose_conv(rng: Rng, graph: GraphBuilder, dtype: str) -> Ends:
-    stride, padding = 2, int(rng.choice([SAME, VALID]))
-    kernel = integer(rng, 2, 4)
+    stride, padding = integer(rng, 1, 2), int(rng.choice([SAME, VALID]))
+    kernel_height, kernel_width = integer(rng, stride, 5), integer(rng, stride, 5)
     depth, channels = integer(rng, 1, 24), integer(rng, 1, 24)
     height, width = integer(rng, 2, 8), integer(rng, 2, 8)
     x = random_activation(rng, graph, (1, height, width, depth), dtype)
     w, b, scale, zero = filter_tensors(
-        rng, graph, (channels, kernel, kernel, depth), graph.quantization_of(x)[0], dtype
-    )
-    extra = 0 if padding == SAME else max(kernel - stride, 0)
-    out = (1, height * stride + extra, width * stride + extra, channels)
+        rng, graph, (channels, kernel_height, kernel_width, depth), graph.quantization_of(x)[0],
+        dtype, per_channel=rng.random() < 0.5,
+    )  # fmt: skip
+    extra = (0, 0) if padding == SAME else (kernel_height - stride, kernel_width - stride)
+    out = (1, height * stride + extra[0], width * stride + extra[1], channels)
     shape = graph.tensor((4,), "int32", data=np.array(out))
     y = graph.tensor(out, dtype, scale, zero)
     graph.operator(

@@ -20,10 +20,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ethosu_graphs import FAMILIES, generate
-from ethosu_reference import ACCELERATOR_MACS, compare, random_inputs, vela_compile
+from ethosu_reference import ACCELERATOR_MACS, compare, vela_compile
 from known_differences import references_of
 
 from pipeline.ethosu import CpuOperatorError, Emulator, EthosUError, load_vela_model
+from pipeline.ethosu.stimuli import random_inputs
 
 
 def run_family(family: str, graphs: int) -> tuple[Counter[str], list[str]]:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ethosu_graphs import generate
 from ethosu_reference import vela_compile
+from fused_lstm_graph import fused_lstm
 from recurrent_graph import RecurrentGraph
+from tflite_builder import GraphBuilder
 
 from pipeline.emulate import main
-from pipeline.ethosu import Emulator, load_vela_model
+from pipeline.ethosu import Emulator, comparison, load_vela_model
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    model = generate("chain_int8", 1)
+    return _written(tmp_path, "chain_int8", 1)
+
+
+def _written(tmp_path: Path, family: str, seed: int) -> tuple[Path, Path]:
+    model = generate(family, seed)
     golden, compiled = tmp_path / "model.tflite", tmp_path / "model_vela.tflite"
     golden.write_bytes(model)
     compiled.write_bytes(vela_compile(model))
@@ -49,8 +58,10 @@ def test_golden_interpreter_decides_the_rounding(
     arguments = [str(compiled), "--golden", str(golden), "--inferences", "20"]
     assert main([*arguments, "--golden-interpreter", "tflm"]) == 0
     assert main([*arguments, "--golden-interpreter", "tflite"]) == 1
-    micro, tflite = capsys.readouterr().out.splitlines()
+    micro, tflite, why = capsys.readouterr().out.splitlines()
     assert micro.startswith("0 of") and not tflite.startswith("0 of")
+    assert "round" in why and "docs/ethosu.md" in why
+    assert main(arguments) == 0  # TFLite Micro is what is compared with unless asked otherwise.
 
 
 def test_raw_output_is_matched_by_position(
@@ -151,12 +162,265 @@ def test_counters_check_and_trace(
     assert all(event["dur"] > 0 for event in busy)
 
 
-def test_bad_files_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    uncompiled = tmp_path / "model.tflite"
-    uncompiled.write_bytes(generate("conv_int8", 0))
-    assert main([str(uncompiled)]) == 1
-    assert "run on the CPU, not the NPU: CONV_2D" in capsys.readouterr().err
-    uncompiled.write_bytes(b"not a model")
-    assert main([str(uncompiled)]) == 1
-    assert "identifier TFL3" in capsys.readouterr().err
-    assert main([str(tmp_path / "missing.tflite")]) == 1
+def test_unequal_quantizations_are_not_fed_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = GraphBuilder()
+    x, h = graph.tensor((1, 32), "int8", 0.02, 3), graph.tensor((1, 32), "int8", 0.02, -7)
+    y, same = graph.tensor((1, 32), "int8", 0.03, -6), graph.tensor((1, 32), "int8", 0.02, -7)
+    graph.operator("ADD", [x, h], [y], "AddOptions")
+    graph.operator("SUB", [x, h], [same], "SubOptions")
+    compiled, golden = tmp_path / "net_vela.tflite", tmp_path / "net.tflite"
+    golden.write_bytes(graph.build([x, h], [y, same]))
+    compiled.write_bytes(vela_compile(golden.read_bytes()))
+    arguments = [str(compiled), "--golden", str(golden), "--inferences", "3"]
+    assert main([*arguments, "--state", f"t{y}=t{h}"]) == 1
+    assert "scale 0.03, zero -6), the input" in capsys.readouterr().err
+    assert main([*arguments, "--state", "foo=bar"]) == 1
+    error = capsys.readouterr().err
+    assert all(f"t{tensor} (int8[1, 32]" in error for tensor in (x, h, y, same))
+    assert main([*arguments, "--state", f"t{same}"]) == 1
+    assert main([*arguments, *["--state", f"t{same}=t{h}"] * 2]) == 1
+    assert "fed twice" in capsys.readouterr().err
+    assert main([*arguments, "--state", f"t{same}=t{h}"]) == 0
+    assert capsys.readouterr().out == "0 of 192 elements differ over 3 inferences\n"
+
+
+def test_state_is_reset_as_often_as_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiled, golden = tmp_path / "lstm_vela.tflite", tmp_path / "lstm.tflite"
+    golden.write_bytes(fused_lstm(0, 2, features=16, units=16))
+    compiled.write_bytes(vela_compile(golden.read_bytes()))
+    sequence = np.random.default_rng(0).integers(-128, 128, (3, 1, 2, 16)).astype(np.int8)
+    np.save(tmp_path / "in.npy", np.concatenate([sequence, sequence]))
+    out = tmp_path / "out.npz"
+    arguments = [str(compiled), "--input", str(tmp_path / "in.npy"), "--golden", str(golden)]
+    for reset, repeats in (([], False), (["--reset-every", "3"], True)):
+        assert main([*arguments, "--output", str(out), *reset]) == 0
+        (values,) = np.load(out).values()
+        assert np.array_equal(values[:3], values[3:]) == repeats
+    assert "0 of" in capsys.readouterr().out
+
+
+def test_nothing_compared_is_no_success(tmp_path: Path) -> None:
+    golden, compiled = _written(tmp_path, "conv_int8", 1)
+    arguments = [str(compiled), "--golden", str(golden)]
+    with pytest.raises(SystemExit) as refused:
+        main([*arguments, "--inferences", "0"])
+    assert refused.value.code == 2
+    (spec,) = load_vela_model(compiled).inputs
+    np.save(tmp_path / "in.npy", np.zeros((0, *spec.shape), spec.dtype))
+    assert main([*arguments, "--input", str(tmp_path / "in.npy")]) == 1
+    # A listing does not hide the comparison.
+    assert main([*arguments, "--dump", "--input", str(tmp_path / "in.npy")]) == 1
+
+
+def test_inputs_that_do_not_fit_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, compiled = _written(tmp_path, "conv_int8", 1)
+    (spec,) = load_vela_model(compiled).inputs
+    good = np.zeros(spec.shape, spec.dtype)
+
+    def refused(name: str, content: bytes | None = None) -> str:
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        assert main([str(compiled), "--input", str(path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert name in line
+        return line
+
+    np.save(tmp_path / "good.npy", good)
+    np.savez(tmp_path / "good.npz", **{spec.name: good})
+    array, archive = (tmp_path / "good.npy").read_bytes(), (tmp_path / "good.npz").read_bytes()
+    for cut in (0, 3, 20, 60, len(array) - 1):
+        refused("cut.npy", array[:cut])
+    for cut in (4, 50, len(archive) - 30):
+        refused("cut.npz", archive[:cut])
+    flipped = bytearray(archive)
+    flipped[len(archive) // 3] ^= 0xFF
+    refused("flipped.npz", bytes(flipped))
+    refused("absent.npy")
+    np.save(tmp_path / "float.npy", good.astype(np.float64))
+    assert "float64, expected int8, in steps of" in refused("float.npy")
+    np.save(tmp_path / "shape.npy", good[:, 1:])
+    assert "shape" in refused("shape.npy")
+    np.savez(tmp_path / "names.npz", other=good)
+    assert f"holds ['other'], expected ['{spec.name}']" in refused("names.npz")
+    objects = np.array([{}, None], object)
+    np.save(tmp_path / "pickle.npy", objects, allow_pickle=True)
+    assert "pickle" in refused("pickle.npy")
+
+
+def test_reference_that_aborts_is_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both references stop their process on equal inputs to a long softmax; the NPU does not."""
+    graph = GraphBuilder()
+    x = graph.tensor((1, 600), "int8", 0.1, 3)
+    y = graph.tensor((1, 600), "int8", 1 / 256, -128)
+    graph.operator("SOFTMAX", [x], [y], "SoftmaxOptions", beta=1.0)
+    golden, compiled = tmp_path / "soft.tflite", tmp_path / "soft_vela.tflite"
+    golden.write_bytes(graph.build([x], [y]))
+    compiled.write_bytes(vela_compile(golden.read_bytes()))
+    np.save(tmp_path / "in.npy", np.full((1, 600), 5, np.int8))
+    arguments = [str(compiled), "--input", str(tmp_path / "in.npy")]
+    for interpreter in ("tflm", "tflite"):
+        asked = ["--golden", str(golden), "--golden-interpreter", interpreter]
+        assert main([*arguments, *asked]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "soft.tflite" in line and "Aborted" in line
+    assert main([*arguments, "--output", str(tmp_path / "out.npz")]) == 0
+    (values,) = np.load(tmp_path / "out.npz").values()
+    assert (values == -127).all()  # 256 / 600 rounds to 0 or, as for the references' 511, to 1.
+
+
+def test_golden_that_is_no_model_is_named(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden, compiled = files
+    content = golden.read_bytes()
+    damaged = [content[:cut] for cut in (0, 5, 21, 100, len(content) // 2)]
+    cases = dict.fromkeys(damaged, "")
+    cases[compiled.read_bytes()] = "compiled by Vela already"
+    for path_content, expected in cases.items():
+        path = tmp_path / "golden.tflite"
+        path.write_bytes(path_content)
+        for interpreter in ("tflm", "tflite"):
+            asked = ["--golden", str(path), "--golden-interpreter", interpreter]
+            assert main([str(compiled), *asked]) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert "golden.tflite" in line and expected in line
+
+
+def _zip(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return buffer.getvalue()
+
+
+FOREIGN = {
+    "empty": (b"", "is empty"),
+    "text": (b"not a model", "identifier TFL3"),
+    "keras": (_zip(config__json=b"{}", metadata__json=b"{}"), "Keras model.*convert"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "Keras model.*convert"),
+    "zip": (_zip(model__tflite=b"x"), r"zip archive of 1 files \(model\.tflite\); unpack"),
+    "torch": (_zip(**{"archive/data__pkl": b""}), "PyTorch"),
+    "cut-off zip": (_zip(model__tflite=b"x")[:20], "damaged zip"),
+    "numpy": (b"\x93NUMPY" + bytes(64), "NumPy array"),
+    "gzip": (b"\x1f\x8b" + bytes(64), "gzip"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_files_are_called_what_they_are(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, expected = FOREIGN[kind]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    for command in (main, comparison.main):
+        assert command([str(path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(rf"model\.tflite: .*{expected}", line), line
+
+
+def _refusal(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    assert main([str(path), "--check"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_uncompiled_model_is_sent_to_vela(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = _refusal(generate("conv_int8", 0), tmp_path, capsys)
+    assert "was not compiled for the NPU" in line and "run vela" in line
+
+
+@pytest.mark.parametrize(("accelerator", "name"), [("u65", "U65"), ("u85", "U85")])
+def test_other_npus_are_named(
+    accelerator: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "net.tflite"
+    source.write_bytes(generate("conv_int8", 0))
+    vela = [sys.executable, "-m", "ethosu.vela", str(source), f"--output-dir={tmp_path}"]
+    option = f"--accelerator-config=ethos-{accelerator}-256"
+    subprocess.run([*vela, option], check=True, capture_output=True)
+    line = _refusal((tmp_path / "net_vela.tflite").read_bytes(), tmp_path, capsys)
+    assert f"Ethos-{name}" in line and "compile it again" in line
+
+
+def test_parts_left_to_the_cpu_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = GraphBuilder()
+    x = graph.tensor((1, 8, 8, 4), "float32")
+    q, r = graph.tensor((1, 8, 8, 4), "int8", 0.1, 1), graph.tensor((1, 8, 8, 4), "int8", 0.1, 1)
+    y = graph.tensor((1, 8, 8, 4), "float32")
+    graph.operator("QUANTIZE", [x], [q], "QuantizeOptions")
+    graph.operator("ABS", [q], [r], "AbsOptions")
+    graph.operator("DEQUANTIZE", [r], [y], "DequantizeOptions")
+    line = _refusal(vela_compile(graph.build([x], [y])), tmp_path, capsys)
+    assert "2 operators run on the CPU" in line and "tf.int8" in line
+
+    graph = GraphBuilder()
+    x, m = (graph.tensor((1, 16), "int8", 0.1, 1) for _ in range(2))
+    s, y = (graph.tensor((1, 16), "int8", 0.1, 1) for _ in range(2))
+    graph.operator("ADD", [x, x], [m], "AddOptions")
+    axis = graph.tensor((1,), "int32", data=np.array([1]))
+    graph.operator("REVERSE_V2", [m, axis], [s], "ReverseV2Options")
+    graph.operator("ADD", [s, s], [y], "AddOptions")
+    line = _refusal(vela_compile(graph.build([x], [y])), tmp_path, capsys)
+    assert "1 operators run on the CPU, not the NPU: REVERSE_V2" in line
+    assert "float" not in line and "tf.int8" not in line
+
+
+def test_tensors_without_a_place_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = GraphBuilder()
+    x = graph.tensor((1, 8, 8, 4), "int8", 0.1, 1)
+    paddings = graph.tensor((4, 2), "int32", data=np.array([[0, 0], [1, 0], [1, 0], [0, 0]]))
+    padded = graph.tensor((1, 9, 9, 4), "int8", 0.1, 1)
+    w = graph.tensor((1, 3, 3, 4), "int8", 0.01, 0, np.ones((1, 3, 3, 4)))
+    b = graph.tensor((4,), "int32", 0.001, 0, np.zeros(4))
+    y = graph.tensor((1, 4, 4, 4), "int8", 0.2, 0)
+    graph.operator("PAD", [x, paddings], [padded], "PadOptions")
+    graph.operator(
+        "DEPTHWISE_CONV_2D", [padded, w, b], [y], "DepthwiseConv2DOptions",
+        padding=1, strideH=2, strideW=2, depthMultiplier=1,
+    )  # fmt: skip
+    line = _refusal(vela_compile(graph.build([x], [padded, y])), tmp_path, capsys)
+    assert f"'t{padded}' (INT8, [1, 9, 9, 4]) has no place" in line and "fused" in line
+
+    graph = GraphBuilder()
+    x, unused = graph.tensor((1, 8), "int8", 0.1, 1), graph.tensor((1, 3), "float32")
+    y = graph.tensor((1, 8), "int8", 0.1, 1)
+    graph.operator("ABS", [x], [y], "AbsOptions")
+    line = _refusal(vela_compile(graph.build([x, unused], [y])), tmp_path, capsys)
+    assert f"'t{unused}' (FLOAT32, [1, 3])" in line and "no operator reads it" in line
+
+
+def test_two_subgraphs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = GraphBuilder()
+    x, y = (graph.tensor((1, 8), "int8", 0.1, 1) for _ in range(2))
+    graph.operator("ABS", [x], [y], "AbsOptions")
+    model = graph.build([x], [y], subgraphs=2)
+    assert "has 2 subgraphs, expected 1: export one signature" in _refusal(model, tmp_path, capsys)
+
+
+def test_without_an_option_the_tensors_are_listed(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(files[1])]) == 0
+    text = capsys.readouterr().out
+    model = load_vela_model(files[1])
+    assert all(spec.name in text for spec in model.inputs + model.outputs)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ethosu_graphs import FAMILIES, generate
-from ethosu_reference import ACCELERATOR_MACS, compare, random_inputs, vela_compile
+from ethosu_reference import ACCELERATOR_MACS, compare, vela_compile
 from exact_arithmetic import ExactArithmetic
 from known_differences import references_of
 from tflite_builder import GraphBuilder
 
 from pipeline.ethosu import CpuOperatorError, Emulator, load_vela_model
 from pipeline.ethosu.golden import TfliteGolden
+from pipeline.ethosu.stimuli import random_inputs
 
 GRAPHS_PER_FAMILY = 8
 

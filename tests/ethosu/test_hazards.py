@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from ethosu_graphs import generate
 from ethosu_reference import vela_compile
+from tflite_builder import GraphBuilder
 
 from pipeline.ethosu import Emulator, Hazard, load_vela_model
 from pipeline.ethosu.checker import check_program
@@ -47,6 +48,28 @@ def test_read_before_write_is_found() -> None:
     subject = emulator("chain_int8")
     found = hazards(subject, list(subject.operations[1:]))
     assert {h.kind for h in found} == {"uninitialized"}
+
+
+def test_copies_rounded_up_are_clean_and_their_tail_stays_unwritten() -> None:
+    """Vela copies whole 16-byte units; 3 x 9 x 7 bytes end in the middle of one."""
+    graph = GraphBuilder()
+    x, y = graph.tensor((1, 3, 5, 7), "int8", 0.03), graph.tensor((1, 3, 9, 7), "int8", 0.03)
+    product = graph.tensor((1, 3, 5, 9), "int8", 0.1)
+    graph.operator("BATCH_MATMUL", [x, y], [product], "BatchMatMulOptions", adjY=True)
+    subject = Emulator(load_vela_model(vela_compile(graph.build([x, y], [product]))))
+    sizes = [spec.size_bytes for spec in subject.model.inputs]
+    copies = [op for op in subject.operations if isinstance(op, Dma)]
+    assert any(op.source.length > max(sizes) for op in copies)
+    assert subject.check() == []
+    reader = next(op for op in subject.operations if isinstance(op, BlockOperation))
+    (copy,) = copies
+    beyond = replace(
+        reader.ifm,
+        bases=(copy.destination.address + copy.destination.length - 1, 0, 0, 0),
+        shape=(1, 1, 1),
+    )
+    found = hazards(subject, [copy, replace(reader, ifm=beyond)])
+    assert any(h.kind == "uninitialized" and "input reads 1 bytes" in h.message for h in found)
 
 
 def test_clobbered_tensor_is_found() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ethosu_graphs import generate
-from ethosu_reference import random_inputs, vela_compile
+from ethosu_reference import vela_compile
 from fake_machine import FakeMachine
 
 from pipeline.ethosu import (
@@ -16,6 +16,7 @@ from pipeline.ethosu import (
     execute_stream,
     load_vela_model,
 )
+from pipeline.ethosu.stimuli import random_inputs
 
 READ_ONLY, SCRATCH = 0x2000_0000, 0x3000_0040
 FAMILIES = ("chain_int8", "chain_int16", "softmax_int8", "concatenation_int8", "logistic_int8")

@@ -7,13 +7,13 @@ import pytest
 from ethosu_reference import (
     ACCELERATOR_MACS,
     compare,
-    random_inputs,
     vela_compile,
 )
 from keras_networks import NETWORKS, quantized
 
 from pipeline.ethosu import Emulator, load_vela_model
 from pipeline.ethosu.golden import MicroGolden, TfliteGolden
+from pipeline.ethosu.stimuli import random_inputs
 
 
 @pytest.mark.parametrize("network", NETWORKS)

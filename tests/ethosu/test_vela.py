@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.ethosu import vela
+from pipeline.ethosu import ModelError, vela
 from pipeline.lowering.flatbuffer import Graph
 
 INPUTS, UNITS = 128, 256
@@ -122,11 +122,11 @@ def test_unknown_choices_list_the_valid_ones(tmp_path: Path) -> None:
 def test_broken_files_are_refused_whole(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.tflite"
     path.write_bytes(content)
-    with pytest.raises(vela.VelaError, match=r"broken\.tflite: Vela stopped"):
+    with pytest.raises(ModelError, match=r"broken\.tflite: (is empty|is not|damaged)"):
         vela.compile(path, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(vela.VelaError, match=r"absent\.tflite"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.tflite"):
         vela.compile(tmp_path / "absent.tflite", tmp_path / "out")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ethosu import mlw_codec
 
+from pipeline.ethosu import weight_codec
 from pipeline.ethosu.weight_codec import WeightStreamError, decode_stream
 from pipeline.ethosu.weights import WeightGeometry, decode_scales, decode_weights
 
@@ -30,6 +35,21 @@ def test_streams_decode_as_arms_decoder_does(distribution: str) -> None:
         decoded = decode_stream(np.frombuffer(stream, np.uint8), len(weights))
         assert np.array_equal(decoded, weights)
         assert np.array_equal(decoded, mlw_codec.decode(bytearray(stream))[: len(weights)])
+
+
+def test_decoder_is_compiled_once_and_announces_it(tmp_path: Path) -> None:
+    stream = np.frombuffer(bytes(mlw_codec.encode([1, 0, -5])), np.uint8)
+    for view in (stream, stream.copy(), np.repeat(stream, 2)[::2]):
+        for count in (3, np.int64(3), np.int32(3)):
+            assert decode_stream(view, count).tolist() == [1, 0, -5]
+    assert len(weight_codec._decode.signatures) == 1
+    announce = "from pipeline.ethosu import weight_codec; weight_codec._announce_compilation()"
+    command = [sys.executable, "-c", announce]
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("compiling the weight decoder for this machine, once")
 
 
 @pytest.mark.parametrize("ofm_ublock", [4, 8])

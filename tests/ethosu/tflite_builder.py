@@ -18,6 +18,7 @@ _TENSOR_TYPE = {
     "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
     "int64": schema.TensorType.INT64,
+    "float32": schema.TensorType.FLOAT32,
 }
 
 
@@ -38,12 +39,14 @@ class GraphBuilder:
         zero_point: int = 0,
         data: np.ndarray | None = None,
         channel_axis: int = 0,
+        is_variable: bool = False,
     ) -> int:
         """Adds a tensor; `scale` may be an array, one per channel along `channel_axis`."""
         tensor = schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = _TENSOR_TYPE[dtype]
         tensor.name = f"t{len(self._tensors)}"
+        tensor.isVariable = is_variable
         if scale is not None:
             scales = np.atleast_1d(np.asarray(scale, np.float32))
             tensor.quantization = schema.QuantizationParametersT()
@@ -77,6 +80,7 @@ class GraphBuilder:
         inputs: list[int],
         outputs: list[int],
         options: str | None = None,
+        intermediates: list[int] | None = None,
         **fields: Any,
     ) -> None:
         """Adds operator `name` (e.g. "CONV_2D") with `options` (e.g. "Conv2DOptions") set."""
@@ -87,6 +91,7 @@ class GraphBuilder:
         operator.opcodeIndex = self._codes.index(code)
         operator.inputs = inputs
         operator.outputs = outputs
+        operator.intermediates = intermediates
         if options is not None:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
             operator.builtinOptions = getattr(schema, options + "T")()
@@ -96,8 +101,8 @@ class GraphBuilder:
                 setattr(operator.builtinOptions, key, value)
         self._operators.append(operator)
 
-    def build(self, inputs: list[int], outputs: list[int]) -> bytes:
-        """Serializes the graph with one signature-free subgraph."""
+    def build(self, inputs: list[int], outputs: list[int], subgraphs: int = 1) -> bytes:
+        """Serializes the graph, with as many equal signature-free subgraphs as asked for."""
         subgraph = schema.SubGraphT()
         subgraph.tensors = self._tensors
         subgraph.operators = self._operators
@@ -106,7 +111,7 @@ class GraphBuilder:
         subgraph.name = "main"
         model = schema.ModelT()
         model.version = 3
-        model.subgraphs = [subgraph]
+        model.subgraphs = [subgraph] * subgraphs
         model.buffers = self._buffers
         model.operatorCodes = []
         for code in self._codes:
