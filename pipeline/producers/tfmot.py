@@ -1,0 +1,321 @@
+"""Any Keras model through the TensorFlow Model Optimization toolkit, sparsity watched on the way.
+
+Pruning (Zhu and Gupta, 2017), clustering and quantization-aware training with the toolkit's own
+wrappers, in the order given, then TensorFlow's converter. Each later step is told to preserve what
+the earlier ones made; because that is easily lost, the share of zeros and the distinct values of
+every weight are taken after each step and again from the integers in the file.
+
+Scales are calibrated by the toolkit, so that TFLite, TensorFlow Lite Micro and the NPU may differ
+by single steps: what is proven here is measured, not exact by construction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.keras import tf, tf_keras
+from pipeline.lowering.tflite_weights import weight_tensors
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class ProducerError(ValueError):
+    """The toolkit or the converter cannot take the model; the text names layer and way out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a user's function returns: a network and what it is trained on.
+
+    Attributes:
+        model: a built functional or sequential ``tf_keras`` model.
+        train, valid: batched data sets of (inputs, targets); `train` is finite.
+        loss: anything Keras takes as a loss.
+        metrics: names or functions, reported after every step.
+    """
+
+    model: tf_keras.Model
+    train: tf.data.Dataset
+    valid: tf.data.Dataset
+    loss: Any
+    metrics: Sequence[Any] = ()
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    epochs: Positive = 1
+    """Passes over the training data."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Of Adam."""
+
+
+class Train(_Step):
+    """Train in floating point as it is."""
+
+    do: Literal["train"] = "train"
+
+
+class Prune(_Step):
+    """Remove weights of small magnitude while training."""
+
+    do: Literal["prune"] = "prune"
+    sparsity: Share = 0.5
+    """Share removed in the end; with `m_by_n` the pattern decides."""
+    schedule: Literal["polynomial", "constant"] = "polynomial"
+    """polynomial: rises from 0 over the first half of the steps; constant: from the start."""
+    block: tuple[Positive, Positive] = (1, 1)
+    """Rows and columns removed together, for layers with a matrix."""
+    m_by_n: tuple[Positive, Positive] | None = None
+    """Zeros a group and group size along the channels, such as 2 of 4."""
+
+    @model_validator(mode="after")
+    def _one_structure(self) -> Self:
+        if self.m_by_n is not None:
+            if self.block != (1, 1):
+                raise ValueError("give block or m_by_n, not both")
+            if self.m_by_n[0] >= self.m_by_n[1]:
+                raise ValueError(f"m_by_n = {self.m_by_n}: expected fewer zeros than the group has")
+        return self
+
+
+class Cluster(_Step):
+    """Let every weight tensor hold few distinct values; zeros stay."""
+
+    do: Literal["cluster"] = "cluster"
+    clusters: Annotated[int, Field(ge=2, le=255)] = 16
+    """Distinct values a tensor."""
+
+
+class Quantize(_Step):
+    """Quantization-aware training to int8; zeros and clusters stay."""
+
+    do: Literal["quantize"] = "quantize"
+
+
+Step = Annotated[Train | Prune | Cluster | Quantize, Field(discriminator="do")]
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightStatistics:
+    """One weight tensor: how many elements, the share of zeros, and how many distinct values."""
+
+    name: str
+    elements: int
+    zeros: float
+    distinct: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """The network after a step: its weights, and loss and metrics on the validation data.
+
+    After quantization the weights are the integers in the file.
+    """
+
+    step: str
+    weights: tuple[WeightStatistics, ...]
+    scores: dict[str, float]
+
+    @property
+    def zeros(self) -> float:
+        """Share of zeros over all weights."""
+        elements = sum(weight.elements for weight in self.weights)
+        return sum(weight.zeros * weight.elements for weight in self.weights) / max(elements, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Produced:
+    """An int8 TFLite file and how it came about, step by step."""
+
+    tflite: bytes
+    reports: tuple[StepReport, ...]
+
+
+def load_problem(place: str) -> Problem:
+    """Call a user's function, given as ``module:function``.
+
+    Raises:
+        ProducerError: there is no such module or function, or it returns something else.
+    """
+    module, _, function = place.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ProducerError(
+            f"{place}: {error}; expected module:function, the module on PYTHONPATH"
+        ) from error
+    if not isinstance(made, Problem):
+        raise ProducerError(
+            f"{place} returned {type(made).__name__}; expected pipeline.producers.tfmot.Problem"
+        )
+    return made
+
+
+def produce(
+    problem: Problem,
+    steps: Sequence[Step],
+    seed: int = 1,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+) -> Produced:
+    """Take a network through the steps and convert it to an int8 TFLite file.
+
+    Args:
+        problem: the network and its data.
+        steps: in order; the last one has to be `Quantize`, and there is one such step.
+        seed: of whatever Keras draws.
+        on_step: told the state of the network after every step.
+
+    Raises:
+        ProducerError: steps in an impossible order, or a layer the toolkit does not know.
+    """
+    order = [step.do for step in steps]
+    if not order or order[-1] != "quantize" or order.count("quantize") > 1:
+        raise ProducerError(f"steps {order}: expected exactly one quantize, at the end")
+    tf_keras.utils.set_random_seed(seed)
+    model, tflite = problem.model, b""
+    reports: list[StepReport] = []
+    for step in steps:
+        done = {report.step for report in reports}
+        model = _run(step, model, problem, pruned="prune" in done, clustered="cluster" in done)
+        scores = _scores(model, problem)
+        if step.do == "quantize":
+            tflite = _converted(model)
+            weights = tuple(
+                WeightStatistics(w.name, w.values.size, round(w.zeros, 6), w.distinct)
+                for w in weight_tensors(tflite)
+            )
+        else:
+            weights = _statistics(model)
+        reports.append(StepReport(step.do, weights, scores))
+        on_step(reports[-1])
+    return Produced(tflite, tuple(reports))
+
+
+def _run(
+    step: Step, model: tf_keras.Model, problem: Problem, *, pruned: bool, clustered: bool
+) -> tf_keras.Model:
+    """The model after one step, without the toolkit's wrappers but for those of quantization."""
+    import tensorflow_model_optimization as tfmot
+    from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
+        cluster as preserving,
+    )
+
+    match step:
+        case Train():
+            return _fitted(model, step, problem)
+        case Prune():
+            wrapped = _named(
+                tfmot.sparsity.keras.prune_low_magnitude, model, **_pruning(step, problem)
+            )
+            callback = tfmot.sparsity.keras.UpdatePruningStep()
+            return tfmot.sparsity.keras.strip_pruning(_fitted(wrapped, step, problem, callback))
+        case Cluster():
+            wrapped = _named(
+                preserving.cluster_weights,
+                model,
+                number_of_clusters=step.clusters,
+                cluster_centroids_init=tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
+                preserve_sparsity=pruned,
+            )
+            return tfmot.clustering.keras.strip_clustering(_fitted(wrapped, step, problem))
+        case Quantize():
+            annotated = _named(tfmot.quantization.keras.quantize_annotate_model, model)
+            scheme = _preserving_scheme(pruned, clustered)
+            return _fitted(
+                _named(tfmot.quantization.keras.quantize_apply, annotated, scheme=scheme),
+                step,
+                problem,
+            )
+
+
+def _pruning(step: Prune, problem: Problem) -> dict[str, Any]:
+    from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, PolynomialDecay
+
+    if step.m_by_n is not None:
+        zeros, group = step.m_by_n
+        schedule: Any = ConstantSparsity(zeros / group, begin_step=0, frequency=1)
+        return {"pruning_schedule": schedule, "sparsity_m_by_n": step.m_by_n}
+    total = step.epochs * int(problem.train.cardinality())
+    if step.schedule == "constant":
+        schedule = ConstantSparsity(step.sparsity, begin_step=0, frequency=1)
+    else:
+        schedule = PolynomialDecay(0.0, step.sparsity, 0, max(total // 2, 1), frequency=1)
+    return {"pruning_schedule": schedule, "block_size": step.block}
+
+
+def _preserving_scheme(pruned: bool, clustered: bool) -> Any:
+    from tensorflow_model_optimization.experimental import combine
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_scheme as plain,
+    )
+
+    if clustered:
+        return combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=pruned)
+    if pruned:
+        return combine.Default8BitPrunePreserveQuantizeScheme()
+    return plain.Default8BitQuantizeScheme()
+
+
+def _named(wrap: Callable[..., Any], model: tf_keras.Model, **options: Any) -> tf_keras.Model:
+    """Call the toolkit; what it refuses is said with the layer and a way out."""
+    try:
+        return wrap(model, **options)
+    except (RuntimeError, ValueError) as error:
+        words = re.sub(r"\s+", " ", str(error)).strip()
+        raise ProducerError(
+            f"the optimization toolkit refuses the model: {words[:300]}; use layers it knows "
+            "(convolutions, Dense, pooling, BatchNormalization, ReLU, Add, Concatenate)"
+        ) from error
+
+
+def _fitted(
+    model: tf_keras.Model, step: _Step, problem: Problem, *callbacks: Any
+) -> tf_keras.Model:
+    model.compile(
+        optimizer=tf_keras.optimizers.Adam(step.learning_rate),
+        loss=problem.loss,
+        metrics=list(problem.metrics),
+    )
+    model.fit(problem.train, epochs=step.epochs, verbose=0, callbacks=list(callbacks))
+    return model
+
+
+def _scores(model: tf_keras.Model, problem: Problem) -> dict[str, float]:
+    model.compile(loss=problem.loss, metrics=list(problem.metrics))
+    values = model.evaluate(problem.valid, verbose=0, return_dict=True)
+    return {name: round(float(value), 6) for name, value in values.items()}
+
+
+def _statistics(model: tf_keras.Model) -> tuple[WeightStatistics, ...]:
+    """Of every kernel of a network without wrappers."""
+    found = []
+    for layer in model.layers:
+        for name in ("kernel", "depthwise_kernel"):
+            if (kernel := getattr(layer, name, None)) is not None:
+                values = np.asarray(kernel)
+                zeros = round(float(np.mean(values == 0)), 6)
+                found.append(
+                    WeightStatistics(layer.name, values.size, zeros, len(np.unique(values)))
+                )
+    return tuple(found)
+
+
+def _converted(model: tf_keras.Model) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    try:
+        return bytes(converter.convert())
+    except Exception as error:
+        # The converter raises whatever its layers raise.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ProducerError(f"TensorFlow's converter refuses the model: {lines[0]}") from error

@@ -1,0 +1,137 @@
+"""Any Keras model through pruning, clustering and quantization, nothing lost on the way."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipeline.keras import tf, tf_keras
+from pipeline.lowering.tflite_weights import weight_tensors
+from pipeline.producers.tfmot import (
+    Cluster,
+    Problem,
+    ProducerError,
+    Prune,
+    Quantize,
+    StepReport,
+    Train,
+    load_problem,
+    produce,
+)
+
+CLASSES, SHAPE = 3, (12, 10, 1)
+
+
+def network() -> tf_keras.Model:
+    """A depthwise separable keyword spotter, very small."""
+    layers = tf_keras.layers
+    x = features = layers.Input(SHAPE)
+    x = layers.Conv2D(8, (3, 3), padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D((3, 3), padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Conv2D(16, (1, 1), activation="relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return tf_keras.Model(features, layers.Dense(CLASSES, activation="softmax")(x))
+
+
+def keywords() -> Problem:
+    """Each class is energy in another third of the bands."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 256)
+    features = rng.normal(scale=0.5, size=(256, *SHAPE)).astype(np.float32)
+    for k, label in enumerate(labels):
+        features[k, :, 3 * label : 3 * label + 3] += 2.0
+    data = tf.data.Dataset.from_tensor_slices((features, labels)).batch(16)
+    return Problem(network(), data, data, "sparse_categorical_crossentropy", ("accuracy",))
+
+
+def regression() -> Problem:
+    """Two small matrices that learn to copy part of what they get."""
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(7)
+    features = tf_keras.layers.Input((16,))
+    hidden = tf_keras.layers.Dense(8, activation="relu")(features)
+    model = tf_keras.Model(features, tf_keras.layers.Dense(CLASSES)(hidden))
+    inputs = np.random.default_rng(1).normal(size=(64, 16)).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices((inputs, inputs[:, :CLASSES])).batch(16)
+    return Problem(model, data, data, "mse")
+
+
+def test_zeros_and_clusters_survive_quantization() -> None:
+    steps = [
+        Train(epochs=3, learning_rate=1e-2),
+        Prune(sparsity=0.5, epochs=2),
+        Cluster(clusters=8),
+        Quantize(),
+    ]
+    seen: list[StepReport] = []
+    produced = produce(keywords(), steps, on_step=seen.append)
+    assert tuple(seen) == produced.reports
+    assert [report.step for report in seen] == ["train", "prune", "cluster", "quantize"]
+    trained, pruned, clustered, quantized = seen
+    assert trained.zeros == 0
+    # The toolkit leaves depthwise kernels alone.
+    for report in (pruned, clustered, quantized):
+        dense = [weight for weight in report.weights if "depthwise" not in weight.name]
+        assert len(dense) == 3 and all(weight.zeros == 0.5 for weight in dense)
+        depthwise = next(weight for weight in report.weights if "depthwise" in weight.name)
+        assert depthwise.zeros < 0.1
+    assert [weight.distinct for weight in clustered.weights if "depthwise" not in weight.name] == [
+        8, 8, 8
+    ]  # fmt: skip
+    # Per-channel scales turn one cluster into several integers; Dense has one scale.
+    assert quantized.weights[-1].distinct == 8
+    assert quantized.scores["accuracy"] > 0.8
+
+
+def test_the_last_report_is_of_the_integers_in_the_file() -> None:
+    produced = produce(regression(), [Prune(sparsity=0.6, schedule="constant"), Quantize()])
+    tensors = list(weight_tensors(produced.tflite))
+    assert [tensor.values.dtype for tensor in tensors] == [np.int8, np.int8]
+    zeros = sum(int((tensor.values == 0).sum()) for tensor in tensors)
+    assert produced.reports[-1].zeros == pytest.approx(zeros / (16 * 8 + 8 * 3), abs=1e-5)
+    assert zeros >= 0.6 * (16 * 8 + 8 * 3) - 1
+    interpreter = tf.lite.Interpreter(model_content=produced.tflite)
+    ends = interpreter.get_input_details() + interpreter.get_output_details()
+    assert [end["dtype"] for end in ends] == [np.int8, np.int8]
+
+
+def test_two_of_four_weights_of_each_group_are_zero() -> None:
+    produced = produce(regression(), [Prune(m_by_n=(2, 4), epochs=2), Quantize()])
+    first = next(t for t in weight_tensors(produced.tflite) if t.values.shape == (8, 16))
+    assert ((first.values.reshape(8, 4, 4) == 0).sum(axis=2) >= 2).all()
+
+
+def test_the_seed_decides_everything() -> None:
+    files = {produce(regression(), [Prune(), Quantize()], seed=3).tflite for _ in range(2)}
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("steps", [[], [Prune()], [Quantize(), Prune()], [Quantize(), Quantize()]])
+def test_quantization_comes_once_and_last(steps: list) -> None:
+    with pytest.raises(ProducerError, match="exactly one quantize, at the end"):
+        produce(regression(), steps)
+
+
+def test_what_the_toolkit_refuses_names_the_layer() -> None:
+    features = tf_keras.layers.Input((5, 4))
+    recurrent = tf_keras.layers.LSTM(3, name="memory")(features)
+    model = tf_keras.Model(features, recurrent)
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((8, 5, 4)), np.zeros((8, 3)))).batch(4)
+    with pytest.raises(ProducerError, match="memory"):
+        produce(Problem(model, data, data, "mse"), [Quantize()])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"m_by_n": (2, 4), "block": (4, 1)}, {"m_by_n": (4, 4)}, {"sparsity": 1.0}]
+)
+def test_impossible_pruning_is_refused(settings: dict) -> None:
+    with pytest.raises(ValidationError):
+        Prune(**settings)
+
+
+def test_a_problem_is_found_by_name() -> None:
+    assert isinstance(load_problem(f"{__name__}:keywords"), Problem)
+    for place in ("nothing_here:f", f"{__name__}:absent", f"{__name__}:network"):
+        with pytest.raises(ProducerError, match="expected"):
+            load_problem(place)
