@@ -223,10 +223,10 @@ class Mixer:
 
     def _offsets(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """A constant for each crop, float32 [size], mostly 0."""
-        magnitude = np.exp(rng.uniform(*np.log(_OFFSETS), size))
-        sign = rng.choice([-1.0, 1.0], size)
-        offsets = np.where(rng.random(size) < self._augmentation.offset_share, sign * magnitude, 0)
-        return offsets.astype(np.float32)
+        offsets = _log_uniform(rng, _OFFSETS, (size,))
+        offsets[rng.random(size) < 0.5] *= -1
+        offsets[rng.random(size) >= self._augmentation.offset_share] = 0
+        return offsets
 
     def _filtered(
         self, dry: np.ndarray, noise: np.ndarray, rng: np.random.Generator
@@ -266,10 +266,8 @@ class Mixer:
 
     def _channels(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Amplitude gains float32 [size, bins] of random band-pass channels (Butterworth)."""
-        low, high = (
-            np.exp(rng.uniform(*np.log(edges), (size, 1))).astype(np.float32)
-            for edges in (_LOW_EDGES_HZ, _HIGH_EDGES_HZ)
-        )
+        low = _log_uniform(rng, _LOW_EDGES_HZ, (size, 1))
+        high = _log_uniform(rng, _HIGH_EDGES_HZ, (size, 1))
         steepness = 2 * _BAND_LIMIT_ORDER
         # The lowest bins are as good as silent: their powers would overflow.
         ratio = (low / np.maximum(self._frequency_hz, low / 8)) ** steepness
@@ -322,6 +320,14 @@ def _join(
         piece *= np.float32(10 ** (level_db / 20))
         row[position : position + length] = piece
         position += length + int(rng.uniform(*pause_s) * RATE_HZ)
+
+
+def _log_uniform(
+    rng: np.random.Generator, bounds: tuple[float, float], shape: tuple[int, ...]
+) -> np.ndarray:
+    """float32 numbers whose logarithms are uniform between those of the bounds."""
+    low, high = bounds
+    return (low * (high / low) ** rng.random(shape)).astype(np.float32)
 
 
 def _peaks(signals: np.ndarray) -> np.ndarray:

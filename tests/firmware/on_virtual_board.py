@@ -5,6 +5,7 @@ Needs the firmware build and QEMU, so pytest collects it only by name: `make fir
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import subprocess
@@ -121,6 +122,16 @@ def test_enhanced_audio_is_that_of_the_host_pipeline(
     assert result.log.summary is not None
     assert 0 < result.log.summary.real_time_factor_ppm < 1_000_000
     assert 0 < result.log.summary.stack_used_bytes < result.log.summary.stack_capacity_bytes
+
+
+def test_offset_and_level_are_followed_as_on_the_host(
+    board: VirtualBoard, compiled: Compiled, noisy: NDArray[np.int16]
+) -> None:
+    front_end = dataclasses.replace(compiled.front_end, conditioned=True)
+    conditioned = dataclasses.replace(compiled, front_end=front_end)
+    quiet = noisy // 20 + np.int16(1500)
+    for recording in (noisy, quiet):
+        check_against_host(enhance(board, package(conditioned), recording), conditioned, recording)
 
 
 def test_16_bit_features_and_masks_work_alike(
