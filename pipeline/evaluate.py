@@ -145,7 +145,8 @@ def in_float(weights: Weights) -> Enhancer:
     """Enhancement through the Keras network in floating point."""
     from pipeline.keras import tf
 
-    network = tf.function(weights.build(FLOAT))
+    # Retracing is reduced as mixtures of paired corpora have many lengths.
+    network = tf.function(weights.build(FLOAT), reduce_retracing=True)
     return lambda mixture: enhance(
         mixture.noisy,
         weights.front_end,

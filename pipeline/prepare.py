@@ -1,7 +1,8 @@
 """Prepare: decode, check and pack the corpus; render augmentation; measure the front end."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from safetensors.numpy import load_file, save
 from pipeline.artefacts import RunDir, stage, write_atomically
 from pipeline.cli import stage_main
 from pipeline.config import Config
+from pipeline.corpora.audio import AudioFileError
 from pipeline.corpora.mixing import Mixer
 from pipeline.corpora.paired import PairedMixer
-from pipeline.corpora.prepared import Corpus, prepare
-from pipeline.corpora.sources import PUBLISHED, clips_of
+from pipeline.corpora.prepared import Corpus, PartSummary, Preparation, prepare
+from pipeline.corpora.sources import material_of
 from pipeline.dsp import RATE_HZ, FrontEnd, measure_front_end
 from pipeline.progress import Reporter
 
@@ -32,22 +34,17 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     data = config.data
     with Reporter() as report:
-        clips = clips_of(
+        material = material_of(
             data.source,
+            progress=lambda done, total: report("packages", done, total),
             cache_dir=data.cache_dir,
             clean_dir=data.clean_dir,
             noise_dir=data.noise_dir,
             noisy_dir=data.noisy_dir,
-            progress=lambda done, total: report("packages", done, total),
         )
-        summaries = prepare(
-            clips,
-            folder,
-            seed=config.seed,
-            published=data.source if data.source in PUBLISHED else None,
-            progress=report,
-        )
-        _show_skipped([line for s in summaries for line in s.recorded.skipped], report)
+        made = prepare(material, folder, seed=config.seed, progress=report)
+        for line in (*_table(made.parts), *made.notes, *_left_out_lines(made.left_out)):
+            report.note(line)
     front_end = _measure_front_end(config, training_mixer(config, Corpus(folder)))
     write_atomically(
         work_dir / FRONT_END,
@@ -59,14 +56,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             }
         ),
     )
-    return {
-        f"{s.split}_{s.role}": {
-            "recorded_min": round(s.recorded.minutes, 1),
-            "rendered_min": round(s.rendered.minutes, 1),
-            "skipped": list(s.recorded.skipped),
-        }
-        for s in summaries
-    }
+    return _results(made)
 
 
 def prepared_corpus(run_dir: RunDir) -> Corpus:
@@ -90,13 +80,45 @@ def training_mixer(config: Config, corpus: Corpus) -> Mixer | PairedMixer:
     )
 
 
-def _show_skipped(skipped: Iterable[str], report: Reporter) -> None:
-    """Name the files that were left out (both sides of a bad pair have the same line)."""
-    lines = list(dict.fromkeys(skipped))
-    for line in lines[:LINES_SHOWN]:
-        report.note(f"left out: {line}")
-    if len(lines) > LINES_SHOWN:
-        report.note(f"left out: {len(lines) - LINES_SHOWN} more files, listed in the card")
+def _results(made: Preparation) -> dict[str, Any]:
+    return {
+        "parts": [asdict(part) for part in made.parts],
+        "notes": list(made.notes),
+        "left_out": [str(error) for error in made.left_out],
+    }
+
+
+def _table(parts: Iterable[PartSummary]) -> list[str]:
+    """What each part holds, in lines of equal columns."""
+    lines = [f"{'part':6} {'role':7} {'speakers':>8} {'files':>7} {'minutes':>8}"]
+    for part in parts:
+        speakers = "-" if part.speakers is None else part.speakers
+        lines.append(
+            f"{part.part:6} {part.role:7} {speakers:>8} {part.files:>7} {part.recorded_min:>8}"
+        )
+    return lines
+
+
+def _left_out_lines(left_out: Sequence[AudioFileError]) -> list[str]:
+    """Name the files that were left out, and count them; if they are many, one of each reason."""
+    if not left_out:
+        return []
+    if len(left_out) <= LINES_SHOWN:
+        return [
+            *(f"left out: {error}" for error in left_out),
+            f"left out: {len(left_out)} files in all",
+        ]
+    alike: dict[str, list[AudioFileError]] = {}
+    for error in left_out:
+        alike.setdefault(error.reason, []).append(error)
+    lines = [
+        f"left out: {errors[0]}" + (f" ({len(errors)} such files)" if len(errors) > 1 else "")
+        for errors in alike.values()
+    ]
+    return [
+        *lines[:LINES_SHOWN],
+        f"left out: {len(left_out)} files in all; the card of this stage names each",
+    ]
 
 
 def _measure_front_end(config: Config, mixer: Mixer | PairedMixer) -> FrontEnd:

@@ -39,43 +39,45 @@ class Extras:
 
 def render_speech(
     recorded: Store,
+    clips: Sequence[StoredClip],
     folder: Path,
     extras: Extras,
     *,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoreSummary:
-    """Recordings plus `speech_speed_copies` of each, every copy at one speed a speaker.
+    """`clips` of a store plus `speech_speed_copies` of each, every copy at one speed a speaker.
 
     A copy counts as another speaker (`name@speed`), so one crop never mixes two speeds.
     """
     writer = StoreWriter(folder)
     speeds = {
         speaker: _speeds(_rng(seed, index), SPEECH_SPEEDS, extras.speech_speed_copies)
-        for index, speaker in enumerate(sorted({clip.speaker for clip in recorded.clips}))
+        for index, speaker in enumerate(sorted({clip.speaker for clip in clips}))
     }
-    for done, clip in enumerate(recorded.clips, start=1):
+    for done, clip in enumerate(clips, start=1):
         samples = recorded.read_clip(clip)
         _append(writer, clip, samples)
         for speed in speeds[clip.speaker]:
             _append(writer, clip, change_speed(samples, speed), suffix=f"@{speed:.3f}")
         if progress:
-            progress(done, len(recorded.clips))
-    return writer.close(recorded.skipped)
+            progress(done, len(clips))
+    return writer.close()
 
 
 def render_noise(
     recorded: Store,
+    clips: Sequence[StoredClip],
     folder: Path,
     extras: Extras,
     *,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoreSummary:
-    """Noise recordings with speed copies, babble out of the clips of kind "voice", synthesis."""
+    """`clips` of a store with speed copies, babble out of those of kind "voice", synthesis."""
     writer = StoreWriter(folder)
-    noises = [clip for clip in recorded.clips if clip.kind != VOICE]
-    voices = [clip for clip in recorded.clips if clip.kind == VOICE]
+    noises = [clip for clip in clips if clip.kind != VOICE]
+    voices = [clip for clip in clips if clip.kind == VOICE]
     babbles = round(extras.babble_minutes * 60 / _SEGMENT_S) if voices else 0
     syntheses = round(extras.procedural_minutes * 60 / _SEGMENT_S)
     total = len(noises) + babbles + syntheses
@@ -110,7 +112,7 @@ def render_noise(
         )
         if progress:
             progress(len(noises) + babbles + index + 1, total)
-    return writer.close(recorded.skipped)
+    return writer.close()
 
 
 def render_rooms(path: Path, count: int, *, seed: int) -> np.ndarray:

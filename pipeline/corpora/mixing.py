@@ -22,6 +22,7 @@ _SPEECH_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 20) / 10)
 _NOISE_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 50) / 10)
 _PEAK = 0.98
 _EQ_KNOTS = 10
+_DRAWS = 10
 _MIN_PIECE_SAMPLES = round(0.25 * RATE_HZ)
 # Band limits of narrow channels: Butterworth slopes of this order between random edges.
 _BAND_LIMIT_ORDER = 8
@@ -309,14 +310,20 @@ def _join(
     gain_db: float,
     pause_s: tuple[float, float],
 ) -> None:
-    """Fill float32 [samples] with random clips of a pool at nominal level."""
+    """Fill float32 [samples] with random clips of a pool at nominal level.
+
+    A piece without any sound is drawn again.
+    """
     position = 0
     while row.size - position >= _MIN_PIECE_SAMPLES or position == 0:
-        clip = pool.draw(rng)
-        skip = int(rng.random() * max(clip.length - (row.size - position), 0))
-        length = min(clip.length - skip, row.size - position)
-        level_db = _NOMINAL_DBFS - clip.level_dbfs + rng.uniform(-gain_db, gain_db)
-        piece = store.read(clip.start + skip, length)
+        for _ in range(_DRAWS):
+            clip = pool.draw(rng)
+            skip = int(rng.random() * max(clip.length - (row.size - position), 0))
+            length = min(clip.length - skip, row.size - position)
+            level_db = _NOMINAL_DBFS - clip.level_dbfs + rng.uniform(-gain_db, gain_db)
+            piece = store.read(clip.start + skip, length)
+            if piece.any():
+                break
         piece *= np.float32(10 ** (level_db / 20))
         row[position : position + length] = piece
         position += length + int(rng.uniform(*pause_s) * RATE_HZ)

@@ -12,11 +12,13 @@ from pipeline.corpora.audio import (
     AudioFileError,
     active_power,
     load_mono,
+    printable,
     to_db,
 )
 from pipeline.corpora.mixing import cumulative_shares, draw_index
 from pipeline.corpora.store import (
     Clip,
+    Duplicates,
     Store,
     StoreError,
     StoreSummary,
@@ -26,7 +28,9 @@ from pipeline.corpora.store import (
 from pipeline.corpora.testset import Mixture
 
 MAX_LENGTH_DIFFERENCE_S = 0.02
+MAX_SCORED_S = 10.0
 SNR_GROUP_DB = 3.0
+MAX_SNR_DB = 60.0
 _SPEECH_FLOOR_POWER = 10 ** (-70 / 10)
 _PEAK = 0.98
 
@@ -37,30 +41,33 @@ def build_paired_stores(
     clean_folder: Path,
     noisy_folder: Path,
     *,
+    duplicates: Duplicates,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoreSummary:
     """Pack clips of the same name into two stores, at the same places, nothing trimmed.
 
-    A pair with one bad file, or whose lengths differ by more than 20 ms, is left out.
+    Constant offsets are removed. Left out are pairs with one bad file, pairs whose lengths differ
+    by more than 20 ms, pairs of two equal recordings, and noisy recordings in `duplicates`.
 
     Raises:
         StoreError: not one usable pair.
     """
     clean_clips = {clip.name: clip for clip in clean}
     clean_writer, noisy_writer = StoreWriter(clean_folder), StoreWriter(noisy_folder)
-    skipped: list[str] = []
+    left_out: list[AudioFileError] = []
     for done, clip in enumerate(noisy, start=1):
         try:
             clean_samples, noisy_samples = _load(clean_clips[clip.name].path, clip.path)
+            duplicates.check(clip, noisy_samples)
         except AudioFileError as error:
-            skipped.append(str(error))
+            left_out.append(error)
         else:
             clean_writer.append(clean_samples, **clip_labels(clip))
             noisy_writer.append(noisy_samples, **clip_labels(clip))
         if progress:
             progress(done, len(noisy))
-    summary = clean_writer.close(skipped)
-    noisy_writer.close(skipped)
+    summary = clean_writer.close(left_out)
+    noisy_writer.close(left_out)
     return summary
 
 
@@ -121,23 +128,24 @@ def check_paired(clean: Store, noisy: Store) -> None:
         )
 
 
-def paired_mixtures(clean: Store, noisy: Store, *, count: int, samples: int) -> Iterator[Mixture]:
-    """The first `samples` of up to `count` pairs, evenly spread over the store, in its order.
+def paired_mixtures(clean: Store, noisy: Store, *, count: int) -> Iterator[Mixture]:
+    """Up to `count` whole pairs, evenly spread over the store, in its order.
 
-    The SNR is measured, active power of the clean recording over power of the difference, and
-    rounded to a multiple of 3 dB, so that tables have a column for each of a few groups.
+    Of a pair longer than 10 s the 10 s are taken in which the clean recording has most energy.
+
+    The SNR is measured, active power of the clean recording over power of the difference, at most
+    60 dB, and rounded to a multiple of 3 dB, so that tables have a column for each of a few groups.
     """
     check_paired(clean, noisy)
-    long_enough = [n for n, clip in enumerate(clean.clips) if clip.length >= samples]
-    if not long_enough:
-        raise StoreError(
-            f"{noisy.folder}: no pair is {samples / RATE_HZ:.0f} s long; add longer recordings"
-        )
-    for number in long_enough[:: -(-len(long_enough) // count)]:
+    for number in range(0, len(clean.clips), -(-len(clean.clips) // count)):
         clip = clean.clips[number]
-        target, mixed = (store.read(clip.start, samples) for store in (clean, noisy))
+        start, length = clip.start, clip.length
+        if length > MAX_SCORED_S * RATE_HZ:
+            length = round(MAX_SCORED_S * RATE_HZ)
+            start += _loudest(clean.read_clip(clip), length)
+        target, mixed = (store.read(start, length) for store in (clean, noisy))
         noise_power = float(np.mean((mixed - target) ** 2))
-        snr_db = to_db(float(active_power(target))) - to_db(noise_power)
+        snr_db = min(to_db(float(active_power(target))) - to_db(noise_power), MAX_SNR_DB)
         yield Mixture(
             name=clip.name,
             noisy=mixed,
@@ -147,6 +155,12 @@ def paired_mixtures(clean: Store, noisy: Store, *, count: int, samples: int) -> 
         )
 
 
+def _loudest(samples: np.ndarray, length: int) -> int:
+    """Where the `length` samples of most energy begin."""
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    return int(np.argmax(energy[length:] - energy[:-length]))
+
+
 def _load(clean_path: Path, noisy_path: Path) -> tuple[np.ndarray, np.ndarray]:
     clean, noisy = load_mono(clean_path), load_mono(noisy_path)
     difference_s = abs(clean.size - noisy.size) / RATE_HZ
@@ -154,10 +168,14 @@ def _load(clean_path: Path, noisy_path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise AudioFileError(
             noisy_path,
             f"lasts {noisy.size / RATE_HZ:.2f} s, its clean file {clean.size / RATE_HZ:.2f} s",
-            f"pair it with the recording it was made from, not {clean_path}",
+            f"pair it with the recording it was made from, not {printable(clean_path)}",
         )
     samples = min(clean.size, noisy.size)
-    clean, noisy = clean[:samples], noisy[:samples]
+    clean, noisy = (side[:samples] - side.mean() for side in (clean, noisy))
+    if np.array_equal(clean, noisy):
+        raise AudioFileError(
+            noisy_path, f"the same recording as its clean file {printable(clean_path)}", "remove it"
+        )
     peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
     gain = min(1.0, 1.0 / peak)
     return clean * gain, noisy * gain

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.corpora.audio import RATE_HZ
+from pipeline.corpora.audio import RATE_HZ, AudioFileError, printable
 from pipeline.corpora.augment import Extras, render_noise, render_rooms, render_speech
+from pipeline.corpora.listing import FolderError
+from pipeline.corpora.material import Material
 from pipeline.corpora.mixing import Mixer
 from pipeline.corpora.paired import PairedMixer, build_paired_stores, paired_mixtures
-from pipeline.corpora.store import SPLITS, Clip, Store, StoreError, StoreSummary, build_store
+from pipeline.corpora.parts import is_anonymous
+from pipeline.corpora.store import (
+    NOISE,
+    NOISY,
+    SPEECH,
+    SPLITS,
+    Duplicates,
+    Store,
+    StoredClip,
+    StoreError,
+    StoreSummary,
+    build_store,
+    copy_clips,
+    listed,
+)
 from pipeline.corpora.testset import LISTS_DIR, Mixture, draw_list, load_mixtures, write_list
 
-SPEECH, NOISE, NOISY = "speech", "noise", "noisy"
+RECORDED = "recorded"
 ROOMS = 240
 ROOMS_NAME = "rooms.npy"
 LIST_NAME = "mixtures.json"
@@ -32,13 +48,39 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class SplitSummary:
-    """The recordings that went into one store, and what it holds with the rendered extras."""
+class PartSummary:
+    """What one role of one part holds.
 
-    split: str
+    Attributes:
+        part: "train", "valid" or "test".
+        role: "speech", "noise" or "noisy".
+        speakers: how many are heard; None where the names of its files do not tell, or of noise.
+        files: recordings that are used.
+        recorded_min: their length.
+        rendered_min: with what was rendered from them.
+    """
+
+    part: str
     role: str
-    recorded: StoreSummary
-    rendered: StoreSummary
+    speakers: int | None
+    files: int
+    recorded_min: float
+    rendered_min: float
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What was made of a material.
+
+    Attributes:
+        parts: train, valid and test, two roles each.
+        left_out: every file that is not used, with the reason.
+        notes: what is worth knowing about how the parts came about.
+    """
+
+    parts: tuple[PartSummary, ...]
+    left_out: tuple[AudioFileError, ...]
+    notes: tuple[str, ...]
 
 
 class Corpus:
@@ -66,7 +108,7 @@ class Corpus:
         if self._paired:
             clean, noisy = open_split(self.folder, split, NOISY)
             count = MIXTURES_PER_SNR[split] * len(SNRS_DB[split])
-            return paired_mixtures(clean, noisy, count=count, samples=MIXTURE_SAMPLES)
+            return paired_mixtures(clean, noisy, count=count)
         return load_mixtures(self.folder / split / LIST_NAME, *open_split(self.folder, split))
 
 
@@ -82,50 +124,68 @@ def open_rooms(folder: Path) -> np.ndarray:
 
 
 def prepare(
-    clips: Iterable[Clip],
+    material: Material,
     folder: Path,
     *,
     seed: int = 0,
-    published: str | None = None,
     extras: Extras | None = None,
     progress: Progress | None = None,
-) -> list[SplitSummary]:
-    """Build the stores of every split, and the fixed mixtures of valid and test.
+) -> Preparation:
+    """Build the stores of every part, and the fixed mixtures of valid and test.
 
-    Valid and test hold the recordings as they are; train gets the extras.
+    Everything is decoded and checked first; parts are made out of what is usable. Valid and test
+    hold the recordings as they are; train gets the extras.
 
     Args:
-        clips: recordings of role "speech" and "noise", or of "speech" and "noisy" where pairs
-            share a name.
-        folder: where `<split>/<role>` appear.
+        material: what there is, see `sources.material_of`.
+        folder: where `<part>/<role>` appear.
         seed: decides the rendered extras and drawn mixtures.
-        published: "debian" or "embedded" for the lists of mixtures published with the package;
-            None draws lists from the clips.
         extras: None chooses by the amount of speech, see `extras_for`.
         progress: gets (what is being done, done, total).
 
     Raises:
-        StoreError: a split lacks speech or noise, or has not one usable file.
+        StoreError: a part lacks speech or noise, there is not one usable file, or a fixed mixture
+            could not be scored.
+        FolderError: the usable files cannot be divided.
     """
-    groups: dict[tuple[str, str], list[Clip]] = {}
-    for clip in clips:
-        groups.setdefault((clip.split, clip.role), []).append(clip)
-    other = NOISY if ("train", NOISY) in groups else NOISE
-    for split in SPLITS:
-        for role in (SPEECH, other):
-            if (split, role) not in groups:
-                raise StoreError(f"{folder}: no {role} clip in split {split!r}; add some")
+    recorded = folder / RECORDED
+    duplicates = Duplicates() if material.published is None else None
+    left_out = [*material.left_out, *_pack(material, recorded, duplicates, progress)]
+    roles = (SPEECH, NOISY) if _is_paired(material) else (SPEECH, NOISE)
+    stores = {role: Store(recorded / role) for role in roles}
+    try:
+        chosen, notes = _divided(material, stores)
+    except FolderError as error:
+        raise FolderError(listed(f"{error}; {len(left_out)} left out", left_out)) from error
+    for (part, role), clips in chosen.items():
+        if not clips:
+            raise StoreError(f"{folder}: no usable {role} in part {part!r}; add some")
+    if duplicates and duplicates.across_parts:
+        first, again = map(printable, duplicates.across_parts[0])
+        notes.append(
+            f"{len(duplicates.across_parts)} recordings are in two parts, as folders say, first "
+            f"{first} and {again}"
+        )
+    if _is_paired(material):
+        extras = None
+    else:
+        render_rooms(folder / ROOMS_NAME, ROOMS, seed=seed)
+        extras = extras or extras_for(_duration_s(chosen["train", SPEECH]))
     summaries = []
-    for split in SPLITS:
-        speech, others = groups[split, SPEECH], groups[split, other]
-        if other == NOISY:
-            summaries += _pack_pairs(speech, others, folder / split, split, progress)
-        elif split == "train":
-            summaries += _pack_train(speech, others, folder, seed, extras, progress)
-        else:
-            summaries += _pack_held_out(speech, others, folder / split, split, progress)
-            _write_mixture_list(folder / split, split, seed, published)
-    return summaries
+    for part in SPLITS:
+        for role, store in stores.items():
+            clips, target = chosen[part, role], folder / part / role
+            if part == "train" and extras:
+                written = _render(store, clips, target, extras, seed, progress)
+            else:
+                written = copy_clips(store, clips, target)
+            summaries.append(_summary(part, role, clips, written))
+    shutil.rmtree(recorded)
+    for part in ("valid", "test"):
+        if NOISE in roles:
+            _write_mixture_list(folder / part, part, seed, material.published)
+        _check_mixtures(folder, part)
+    return Preparation(tuple(summaries), tuple(left_out), tuple(notes))
 
 
 def extras_for(speech_duration_s: float) -> Extras:
@@ -137,55 +197,109 @@ def extras_for(speech_duration_s: float) -> Extras:
     return Extras(0, 0, babble_minutes=180, procedural_minutes=180)
 
 
-def _pack_train(
-    speech: list[Clip],
-    noise: list[Clip],
-    folder: Path,
-    seed: int,
-    extras: Extras | None,
-    progress: Progress | None,
-) -> list[SplitSummary]:
-    render_rooms(folder / ROOMS_NAME, ROOMS, seed=seed)
-    summaries = []
-    for number, (role, clips) in enumerate(((SPEECH, speech), (NOISE, noise))):
-        recordings = folder / "recorded" / role
-        recorded = _pack(clips, recordings, f"decode train {role}", progress)
-        extras = extras or extras_for(recorded.duration_s)
-        render = render_speech if role == SPEECH else render_noise
-        report = partial(progress, f"render train {role}") if progress else None
-        target = folder / "train" / role
-        rendered = render(
-            Store(recordings), target, extras, seed=2 * seed + number, progress=report
+def _is_paired(material: Material) -> bool:
+    return any(clip.role == NOISY for clip in material.clips)
+
+
+def _pack(
+    material: Material, folder: Path, duplicates: Duplicates | None, progress: Progress | None
+) -> Iterator[AudioFileError]:
+    """Decode and check everything into a store a role; yields what is wrong with the rest."""
+    # Of equal recordings the first is used: one that folders name a part of its own for.
+    order = ("test", "valid", "train", "")
+    clips = material.clips
+    if material.published is None:
+        clips = tuple(sorted(clips, key=lambda clip: order.index(clip.split)))
+    by_role = {role: [c for c in clips if c.role == role] for role in (SPEECH, NOISE, NOISY)}
+    if by_role[NOISY]:
+        report = partial(progress, "decode pairs") if progress else None
+        yield from build_paired_stores(
+            by_role[SPEECH],
+            by_role[NOISY],
+            folder / SPEECH,
+            folder / NOISY,
+            duplicates=duplicates or Duplicates(),
+            progress=report,
+        ).left_out
+        return
+    for role in (SPEECH, NOISE):
+        total = len(by_role[role])
+
+        def count(done: int, role: str = role, total: int = total) -> None:
+            if progress:
+                progress(f"decode {role}", done, total)
+
+        yield from build_store(
+            by_role[role], folder / role, duplicates=duplicates, progress=count
+        ).left_out
+
+
+def _divided(
+    material: Material, stores: Mapping[str, Store]
+) -> tuple[dict[tuple[str, str], list[StoredClip]], list[str]]:
+    """Stored clips by (part, role), and the notes; both sides of a pair go the noisy one's way."""
+    chosen: dict[tuple[str, str], list[StoredClip]] = {}
+    notes: dict[str, None] = {}
+    for role, store in stores.items():
+        deciding = NOISY if NOISY in stores else role
+        usable = {clip.name for clip in store.clips}
+        division = material.divide(
+            [clip for clip in material.clips if clip.role == deciding and clip.name in usable]
         )
-        summaries.append(SplitSummary("train", role, recorded, rendered))
-    shutil.rmtree(folder / "recorded")
-    return summaries
+        notes |= dict.fromkeys(division.notes)
+        labels = {clip.name: clip for clip in division.clips}
+        for part in SPLITS:
+            chosen[part, role] = [
+                replace(stored, speaker=labels[stored.name].speaker)
+                for stored in store.clips
+                if labels[stored.name].split == part
+            ]
+    return chosen, list(notes)
 
 
-def _pack_held_out(
-    speech: list[Clip], noise: list[Clip], folder: Path, split: str, progress: Progress | None
-) -> list[SplitSummary]:
-    summaries = []
-    for role, clips in ((SPEECH, speech), (NOISE, noise)):
-        packed = _pack(clips, folder / role, f"decode {split} {role}", progress)
-        summaries.append(SplitSummary(split, role, packed, packed))
-    return summaries
+def _render(
+    store: Store,
+    clips: Sequence[StoredClip],
+    target: Path,
+    extras: Extras,
+    seed: int,
+    progress: Progress | None,
+) -> StoreSummary:
+    role = target.name
+    report = partial(progress, f"render train {role}") if progress else None
+    if role == SPEECH:
+        return render_speech(store, clips, target, extras, seed=2 * seed, progress=report)
+    return render_noise(store, clips, target, extras, seed=2 * seed + 1, progress=report)
 
 
-def _pack_pairs(
-    clean: list[Clip], noisy: list[Clip], folder: Path, split: str, progress: Progress | None
-) -> list[SplitSummary]:
-    report = partial(progress, f"decode {split} pairs") if progress else None
-    packed = build_paired_stores(clean, noisy, folder / SPEECH, folder / NOISY, progress=report)
-    return [SplitSummary(split, role, packed, packed) for role in (SPEECH, NOISY)]
+def _summary(
+    part: str, role: str, clips: Sequence[StoredClip], written: StoreSummary
+) -> PartSummary:
+    speakers = {clip.speaker for clip in clips}
+    unknown = role == NOISE or all(is_anonymous(clip) for clip in clips)
+    return PartSummary(
+        part=part,
+        role=role,
+        speakers=None if unknown else len(speakers),
+        files=len(clips),
+        recorded_min=round(_duration_s(clips) / 60, 1),
+        rendered_min=round(written.duration_s / 60, 1),
+    )
 
 
-def _pack(clips: list[Clip], folder: Path, what: str, progress: Progress | None) -> StoreSummary:
-    def report(done: int) -> None:
-        if progress:
-            progress(what, done, len(clips))
+def _duration_s(clips: Iterable[StoredClip]) -> float:
+    return sum(clip.length for clip in clips) / RATE_HZ
 
-    return build_store(clips, folder, progress=report)
+
+def _check_mixtures(folder: Path, part: str) -> None:
+    """Find before any training what could not be scored after it."""
+    for mixture in Corpus(folder).mixtures(part):
+        for signal in (mixture.clean, mixture.noisy):
+            if not (np.isfinite(signal).all() and signal.any()):
+                raise StoreError(
+                    f"{folder}: {part} mixture {mixture.name} has no sound or is not finite; "
+                    "remove the recordings it is made from"
+                )
 
 
 def _write_mixture_list(folder: Path, split: str, seed: int, published: str | None) -> None:

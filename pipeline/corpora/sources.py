@@ -1,54 +1,69 @@
-"""The four places audio can come from, by name."""
+"""The places audio can come from, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.corpora import debian, embedded
-from pipeline.corpora.folders import folder_clips, paired_clips
-from pipeline.corpora.store import Clip
+from pipeline.corpora.folders import folder_material
+from pipeline.corpora.material import Material
+from pipeline.corpora.pairing import paired_material
 
-PUBLISHED = ("embedded", "debian")
+Progress = Callable[[int, int], None]
 
 
-def clips_of(
-    source: str,
-    *,
-    cache_dir: Path | None = None,
-    clean_dir: Path | None = None,
-    noise_dir: Path | None = None,
-    noisy_dir: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Clip]:
-    """Clips of a source, ready for `prepared.prepare`.
+@dataclass(frozen=True)
+class Source:
+    """A place audio comes from: `needs` are the folders `open` takes, in this order.
+
+    `open` also gets a function to call with packages done and their number, if it is to report.
+    """
+
+    needs: tuple[str, ...]
+    open: Callable[..., Material]
+
+
+SOURCES: Mapping[str, Source] = {
+    "embedded": Source(
+        (), lambda progress: Material(tuple(embedded.clips()), published="embedded")
+    ),
+    "debian": Source(
+        ("cache_dir",),
+        lambda cache_dir, progress: Material(
+            tuple(debian.fetch(cache_dir, progress=progress)), published="debian"
+        ),
+    ),
+    "folders": Source(
+        ("clean_dir", "noise_dir"), lambda clean, noise, progress: folder_material(clean, noise)
+    ),
+    "paired": Source(
+        ("clean_dir", "noisy_dir"), lambda clean, noisy, progress: paired_material(clean, noisy)
+    ),
+}
+
+
+def material_of(
+    source: str, *, progress: Progress | None = None, **folders: Path | None
+) -> Material:
+    """What a source offers, ready for `prepared.prepare`.
 
     Args:
-        source: "embedded", "debian" (downloads into `cache_dir`), "folders" (`clean_dir` and
-            `noise_dir`) or "paired" (`clean_dir` and `noisy_dir`).
-        cache_dir: where downloaded and unpacked packages are kept.
-        clean_dir: clean speech.
-        noise_dir: noise.
-        noisy_dir: noisy speech with file names as in `clean_dir`.
+        source: one of `SOURCES`.
         progress: called with packages done and their number ("debian").
+        folders: by name: `cache_dir`, where downloaded and unpacked packages are kept; `clean_dir`
+            of clean speech; `noise_dir`; `noisy_dir` of noisy speech. Those a source does not need
+            may be given.
 
     Raises:
         ValueError: no such source, or a folder it needs is not given.
-        PackageError, FolderError: see `debian.fetch` and `folders`.
+        PackageError, FolderError: see `debian.fetch`, `folders` and `pairing`.
     """
-    if source == "embedded":
-        return embedded.clips()
-    if source == "debian" and cache_dir is not None:
-        return debian.fetch(cache_dir.expanduser(), progress=progress)
-    if source == "folders" and clean_dir is not None and noise_dir is not None:
-        return folder_clips(clean_dir.expanduser(), noise_dir.expanduser())
-    if source == "paired" and clean_dir is not None and noisy_dir is not None:
-        return paired_clips(clean_dir.expanduser(), noisy_dir.expanduser())
-    needs = {
-        "debian": "cache_dir",
-        "folders": "clean_dir and noise_dir",
-        "paired": "clean_dir and noisy_dir",
-    }
-    if source in needs:
-        raise ValueError(f"source {source!r} needs {needs[source]}")
-    raise ValueError(f"no source {source!r}; choose embedded, {', '.join(needs)}")
+    if source not in SOURCES:
+        raise ValueError(f"no source {source!r}; choose {', '.join(SOURCES)}")
+    needed = [folders.get(name) for name in SOURCES[source].needs]
+    given = [folder.expanduser() for folder in needed if folder is not None]
+    if len(given) < len(needed):
+        raise ValueError(f"source {source!r} needs {' and '.join(SOURCES[source].needs)}")
+    return SOURCES[source].open(*given, progress)

@@ -6,12 +6,13 @@ memory streams. Bad files are left out when it is built, so nothing can fail in 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,13 +26,16 @@ from pipeline.corpora.audio import (
     AudioFileError,
     active_level_dbfs,
     load_mono,
+    printable,
     trim_silence,
 )
 
 SPLITS = ("train", "valid", "test")
+SPEECH, NOISE, NOISY = "speech", "noise", "noisy"
 INDEX_NAME = "index.json"
 AUDIO_NAME = "audio.i16"
 _FORMAT = 1
+_LISTED = 5
 _NOISE_TRIM_DB = 60.0
 
 
@@ -47,11 +51,12 @@ class Clip:
         path: where it lies.
         name: stable, unique name, the same on every machine.
         source: package or corpus it comes from.
-        speaker: who is heard; clips of one speaker may be joined into one crop.
+        speaker: who is heard; clips of one speaker may be joined into one crop. "" until the
+            material is divided.
         licence: licence of the recording.
         kind: "speech", "voice" (raw material of babble), "ambience", "impulsive", "music", ...
-        role: "speech" or "noise".
-        split: "train", "valid" or "test".
+        role: "speech", "noise" or "noisy".
+        split: "train", "valid" or "test"; "" until the material is divided.
         weight: how often its speaker is drawn in mixing, relative to others.
     """
 
@@ -83,11 +88,11 @@ class StoredClip:
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What went in, and one line for each file that did not."""
+    """What went in, and what is wrong with each file that did not."""
 
     clips: int
     duration_s: float
-    skipped: tuple[str, ...]
+    left_out: tuple[AudioFileError, ...] = ()
 
     @property
     def minutes(self) -> float:
@@ -95,10 +100,7 @@ class StoreSummary:
 
 
 class Store:
-    """Read access: `read` cuts float32 audio out of the file.
-
-    `clips` is the index, `skipped` one line for each file that was left out.
-    """
+    """Read access: `read` cuts float32 audio out of the file; `clips` is the index."""
 
     def __init__(self, folder: Path | str) -> None:
         """Open a store.
@@ -121,7 +123,6 @@ class Store:
             raise self._damaged(f"index is not of format {_FORMAT}")
         try:
             self.clips = tuple(StoredClip(**entry) for entry in index["clips"])
-            self.skipped: tuple[str, ...] = tuple(index["skipped"])
         except (KeyError, TypeError) as error:
             raise self._damaged(f"index entry is wrong ({error})") from error
         end = max((clip.start + clip.length for clip in self.clips), default=0)
@@ -194,27 +195,57 @@ class StoreWriter:
         )
         self._position += len(samples)
 
-    def close(self, skipped: Iterable[str] = ()) -> StoreSummary:
+    def close(self, left_out: Iterable[AudioFileError] = ()) -> StoreSummary:
         """Write the index, then put the finished store in place of any older one."""
         self._audio.close()
-        skipped = tuple(skipped)
+        left_out = tuple(left_out)
         if not self._clips:
             shutil.rmtree(self._partial)
-            raise StoreError(
-                f"{self._folder}: no usable audio file among {len(skipped)}"
-                + "".join(f"\n  {line}" for line in skipped[:5])
-            )
+            where = os.path.commonpath([e.path for e in left_out]) if left_out else self._folder
+            what = f"{printable(where)}: no usable audio file among {len(left_out)}"
+            raise StoreError(listed(what, left_out))
         index = {
             "format": _FORMAT,
             "rate_hz": RATE_HZ,
             "clips": [asdict(clip) for clip in self._clips],
-            "skipped": skipped,
         }
         text = json.dumps(index, indent=0, ensure_ascii=False)
         (self._partial / INDEX_NAME).write_text(text, encoding="utf-8")
         shutil.rmtree(self._folder, ignore_errors=True)
         os.rename(self._partial, self._folder)
-        return StoreSummary(len(self._clips), self._position / RATE_HZ, skipped)
+        return StoreSummary(len(self._clips), self._position / RATE_HZ, left_out)
+
+
+class Duplicates:
+    """Finds recordings that were seen before under another name.
+
+    `across_parts` are those that folders name two parts for, (first, again): they are kept.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, list[Clip]] = {}
+        self.across_parts: list[tuple[Path, Path]] = []
+
+    def check(self, clip: Clip, samples: np.ndarray) -> None:
+        """Remember the float [samples] of a clip.
+
+        Raises:
+            AudioFileError: they are known, and not as those of another part.
+        """
+        earlier = self._seen.setdefault(hashlib.sha256(samples.tobytes()).digest(), [])
+        for other in earlier:
+            if other.role != clip.role or clip.split in ("", other.split):
+                raise AudioFileError(
+                    clip.path, f"the same recording as {printable(other.path)}", "it is used once"
+                )
+        if earlier:
+            self.across_parts.append((earlier[0].path, clip.path))
+        earlier.append(clip)
+
+
+def listed(what: str, left_out: Sequence[AudioFileError]) -> str:
+    """A message about files that were left out, the first of them below it."""
+    return "\n  ".join([what, *map(str, left_out[:_LISTED])])
 
 
 def build_store(
@@ -222,6 +253,7 @@ def build_store(
     folder: Path,
     *,
     workers: int = 2,
+    duplicates: Duplicates | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> StoreSummary:
     """Decode, trim and pack clips in order, leaving bad files out.
@@ -230,21 +262,36 @@ def build_store(
         clips: what to pack; consumed lazily.
         folder: where the store appears once it is whole.
         workers: decoder threads (the decoders release the interpreter lock).
+        duplicates: None packs clips as they are, as lists of mixtures with hashes need them;
+            otherwise constant offsets are removed and each recording is packed once.
         progress: called with the number of files done so far.
 
     Raises:
         StoreError: not one usable file.
     """
     writer = StoreWriter(folder)
-    skipped: list[str] = []
-    for done, (clip, samples) in enumerate(_decoded(clips, workers), start=1):
-        if isinstance(samples, AudioFileError):
-            skipped.append(str(samples))
-        else:
-            writer.append(samples, **clip_labels(clip))
+    left_out: list[AudioFileError] = []
+    decoded = _decoded(clips, workers, center=duplicates is not None)
+    for done, (clip, samples) in enumerate(decoded, start=1):
+        try:
+            if isinstance(samples, AudioFileError):
+                raise samples
+            if duplicates:
+                duplicates.check(clip, samples)
+            writer.append(_trimmed(clip, samples), **clip_labels(clip))
+        except AudioFileError as error:
+            left_out.append(error)
         if progress:
             progress(done)
-    return writer.close(skipped)
+    return writer.close(left_out)
+
+
+def copy_clips(store: Store, clips: Iterable[StoredClip], folder: Path) -> StoreSummary:
+    """Copy clips of a store, with labels of the caller's, into a store of their own."""
+    writer = StoreWriter(folder)
+    for clip in clips:
+        writer.append(store.read_clip(clip), **clip_labels(clip))
+    return writer.close()
 
 
 def clip_labels(clip: Clip | StoredClip) -> dict[str, Any]:
@@ -260,13 +307,13 @@ def clip_labels(clip: Clip | StoredClip) -> dict[str, Any]:
 
 
 def _decoded(
-    clips: Iterable[Clip], workers: int
+    clips: Iterable[Clip], workers: int, center: bool
 ) -> Iterator[tuple[Clip, np.ndarray | AudioFileError]]:
     """Decode in threads, in order, with a bounded number of files in memory."""
     waiting: deque[tuple[Clip, Future[np.ndarray | AudioFileError]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for clip in clips:
-            waiting.append((clip, pool.submit(_decode, clip)))
+            waiting.append((clip, pool.submit(_decode, clip, center)))
             if len(waiting) >= 4 * workers:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -274,18 +321,27 @@ def _decoded(
             yield first, future.result()
 
 
-def _decode(clip: Clip) -> np.ndarray | AudioFileError:
+def _decode(clip: Clip, center: bool) -> np.ndarray | AudioFileError:
     try:
         samples = load_mono(clip.path)
-        if clip.role == "noise":
-            return trim_silence(samples, range_db=_NOISE_TRIM_DB)
-        trimmed = trim_silence(samples)
-        if trimmed.size < MIN_DURATION_S * RATE_HZ:
-            raise AudioFileError(
-                clip.path,
-                f"too short: {trimmed.size / RATE_HZ:.2f} s of sound",
-                f"at least {MIN_DURATION_S} s is needed",
-            )
-        return trimmed
     except AudioFileError as error:
         return error
+    return samples - samples.mean() if center else samples
+
+
+def _trimmed(clip: Clip, samples: np.ndarray) -> np.ndarray:
+    """Without silence at both ends.
+
+    Raises:
+        AudioFileError: hardly any speech is left.
+    """
+    if clip.role == NOISE:
+        return trim_silence(samples, range_db=_NOISE_TRIM_DB)
+    trimmed = trim_silence(samples)
+    if trimmed.size < MIN_DURATION_S * RATE_HZ:
+        raise AudioFileError(
+            clip.path,
+            f"too short: {trimmed.size / RATE_HZ:.2f} s of sound",
+            f"at least {MIN_DURATION_S} s is needed",
+        )
+    return trimmed

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.corpora.audio import RATE_HZ, active_power
+from pipeline.corpora.audio import RATE_HZ, active_power, to_db
 from pipeline.corpora.store import Store, StoredClip
 
 SPEECH_DBFS = -26.0
 PEAK = 0.95
+_QUIET_DB = 30.0  # a piece this far below its clip's level is a pause
+_DRAWS = 20
 LISTS_DIR = Path(__file__).parent / "mixtures"
 _FORMAT = 1
 _HASH_DIGITS = 16
@@ -144,6 +146,8 @@ def draw_list(
 ) -> MixtureList:
     """Draw one mixture for each SNR and each entry of `kinds` (repeat a kind to weight it).
 
+    Pieces are cut where there is sound; a cut that falls into a pause is drawn again.
+
     The kind "babble" sums four to six clips of kind "voice", different speakers where there are.
     """
     rng = np.random.default_rng(seed)
@@ -159,7 +163,7 @@ def draw_list(
                     name=f"{prefix}-{number:03d}",
                     snr_db=float(snr_db),
                     noise_kind=kind,
-                    speech=_sequence(lines, rng, samples, pause_s=(0.1, 0.3)),
+                    speech=_sequence(speech, lines, rng, samples, pause_s=(0.1, 0.3)),
                     noise=_noise_pieces(noise, kind, rng, samples),
                 )
             )
@@ -181,7 +185,7 @@ def _noise_pieces(
 ) -> tuple[Piece, ...]:
     if kind != "babble":
         clips = [clip for clip in noise.clips if clip.kind == kind]
-        return _sequence(clips, rng, samples, pause_s=(0.0, 0.0), leveled=True)
+        return _sequence(noise, clips, rng, samples, pause_s=(0.0, 0.0), leveled=True)
     voices = [clip for clip in noise.clips if clip.kind == "voice"]
     speakers = sorted({clip.speaker for clip in voices})
     pieces: tuple[Piece, ...] = ()
@@ -189,11 +193,12 @@ def _noise_pieces(
     for number in range(rng.integers(4, 7)):
         speaker = order[number % len(order)]
         lines = [clip for clip in voices if clip.speaker == speaker]
-        pieces += _sequence(lines, rng, samples, pause_s=(0.0, 0.2), leveled=True)
+        pieces += _sequence(noise, lines, rng, samples, pause_s=(0.0, 0.2), leveled=True)
     return pieces
 
 
 def _sequence(
+    store: Store,
     clips: Sequence[StoredClip],
     rng: np.random.Generator,
     samples: int,
@@ -207,11 +212,24 @@ def _sequence(
     while samples - position >= RATE_HZ // 4:
         clip = clips[int(rng.integers(len(clips)))]
         length = min(clip.length, samples - position)
-        offset = int(rng.integers(0, clip.length - length + 1))
+        offset = _offset_with_sound(store, clip, length, rng)
         gain_db = round(SPEECH_DBFS - clip.level_dbfs, 2) if leveled else 0.0
         pieces.append(Piece(clip.name, offset, length, position, gain_db))
         position += length + int(rng.uniform(*pause_s) * RATE_HZ)
     return tuple(pieces)
+
+
+def _offset_with_sound(
+    store: Store, clip: StoredClip, length: int, rng: np.random.Generator
+) -> int:
+    """Where to cut `length` samples out of a clip: anywhere but in a pause."""
+    for _ in range(_DRAWS):
+        offset = int(rng.integers(0, clip.length - length + 1))
+        power = float(np.mean(np.square(store.read(clip.start + offset, length))))
+        if to_db(power) >= clip.level_dbfs - _QUIET_DB:
+            return offset
+    loudest = int(np.argmax(np.abs(store.read_clip(clip))))
+    return min(max(loudest - length // 2, 0), clip.length - length)
 
 
 def _mix(recipe: MixtureRecipe, clean: np.ndarray, noise: np.ndarray) -> Mixture:

@@ -36,7 +36,7 @@ def prove(
     _check_weights(weights, model)
     network = weights.build()
     tflite, tflm = TfliteRunner(model), TflmRunner(model)
-    sequence = tf.function(network)
+    sequence = tf.function(network, reduce_retracing=True)
     differences: list[Array] = []
     keras_db: list[float] = []
     tflite_db: list[float] = []

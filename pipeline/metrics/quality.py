@@ -34,7 +34,10 @@ DB_LIMIT = 100.0  # an exact copy has infinite SDR; a bound keeps means finite
 
 @dataclass(frozen=True)
 class Scores:
-    """Quality of one clip. `pesq_wb` and `stoi` are NaN where the clip defines none."""
+    """Quality of one clip; NaN where it defines none.
+
+    PESQ and STOI need some speech; next to silence, clean or estimated, nothing is defined.
+    """
 
     si_sdr_db: float
     sdr_db: float
@@ -89,9 +92,17 @@ def si_sdr_db(clean: NDArray[np.floating], estimate: NDArray[np.floating]) -> fl
     """Scale-invariant SDR in dB, bounded to +-100 dB.
 
     Le Roux, Wisdom, Erdogan, Hershey, "SDR - half-baked or well done?", ICASSP 2019, eq. 4-5.
-    The mean is not removed.
+    The mean is not removed. An estimate without sound, for which it is not defined, counts as
+    -100 dB: a network that silences speech must not look better than one that keeps it.
+
+    Raises:
+        ValueError: `clean` is silent, so that nothing is defined.
     """
     clean, estimate = clean.astype(np.float64), estimate.astype(np.float64)
+    if not clean.any():
+        raise ValueError("SI-SDR: the clean signal is silent, every sample is zero")
+    if not estimate.any():
+        return -DB_LIMIT
     target = (estimate @ clean) / (clean @ clean) * clean
     error = estimate - target
     return _bounded_db(float(target @ target), float(error @ error))
@@ -142,11 +153,15 @@ def score(
 ) -> Scores:
     """Score one estimate, `[samples]`, against its clean reference, `[samples]`.
 
+    No score is defined, and all are NaN, where one of the two is silent.
+
     Raises:
         ValueError: naming `clip`, if the rate is not 16 kHz or the signals are not two equally
-            long, finite, non-silent floating-point vectors of at least 0.25 s.
+            long, finite floating-point vectors of at least 0.25 s.
     """
     _check(clean, estimate, rate_hz, clip)
+    if not (clean.any() and estimate.any()):
+        return Scores(math.nan, math.nan, math.nan, math.nan)
     return Scores(
         si_sdr_db=si_sdr_db(clean, estimate),
         sdr_db=sdr_db(clean, estimate),
@@ -286,8 +301,6 @@ def _check(
             )
         if not np.isfinite(signal).all():
             raise ValueError(f"{clip}: {name} holds NaN or infinite samples")
-        if not signal.any():
-            raise ValueError(f"{clip}: {name} is silent, every sample is zero; no score is defined")
     if len(clean) != len(estimate):
         raise ValueError(
             f"{clip}: clean has {len(clean)} samples, estimate {len(estimate)}; "

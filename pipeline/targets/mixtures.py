@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.corpora import embedded
 from pipeline.corpora.prepared import Corpus
-from pipeline.corpora.sources import clips_of
 from pipeline.corpora.store import Store, build_store
 from pipeline.corpora.testset import LISTS_DIR, Mixture, load_mixtures
 
@@ -50,7 +50,7 @@ def board_mixtures(corpus: Path | None = None, per_snr: int | None = None) -> li
         raise ValueError(f"mixtures per SNR: expected at least 1, got {per_snr}")
     if corpus is not None:
         return _first(Corpus(corpus).mixtures("test"), per_snr)
-    clips = [clip for clip in clips_of("embedded") if clip.split == "test"]
+    clips = [clip for clip in embedded.clips() if clip.split == "test"]
     with tempfile.TemporaryDirectory() as name:
         stores = []
         for role in ("speech", "noise"):

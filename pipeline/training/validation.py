@@ -12,21 +12,31 @@ from pipeline.models.masknet import MaskNet
 
 
 class Validation:
-    """SI-SDR improvement on fixed mixtures of equal length, from spectra computed once."""
+    """SI-SDR improvement on fixed mixtures of any length, from spectra computed once.
+
+    Shorter mixtures are padded with zeros at their end for one batch, which a causal network
+    cannot hear before it comes, and scored without it.
+    """
 
     def __init__(self, mixtures: Iterable[Mixture], front_end: FrontEnd) -> None:
-        """Analyse the mixtures once."""
+        """Analyse the mixtures once.
+
+        Raises:
+            ValueError: a clean side is silent; `prepare` lets none through.
+        """
         held_out = list(mixtures)
-        noisy = np.stack([mixture.noisy for mixture in held_out])
         self._clean = [mixture.clean for mixture in held_out]
+        self._samples = max(clean.size for clean in self._clean)
+        noisy = np.zeros((len(held_out), self._samples), np.float32)
+        for row, mixture in zip(noisy, held_out, strict=True):
+            row[: mixture.noisy.size] = mixture.noisy
         self._spectra, features = analyse(noisy, front_end)
         self._features = tf.constant(features)
         self._front_end = front_end
-        self._samples = noisy.shape[1]
         self._noisy_db = self._mean_db(noisy)
 
     def __call__(self, model: MaskNet) -> dict[str, float]:
-        """Return ``score``, the mean SI-SDR improvement in dB."""
+        """Return ``score``, the mean SI-SDR improvement in dB; finite whatever the mask is."""
         gains = self._front_end.gains(model(self._features).numpy())
         return {
             "score": self._mean_db(istft(self._spectra * gains, self._samples)) - self._noisy_db
@@ -34,5 +44,10 @@ class Validation:
 
     def _mean_db(self, estimates: np.ndarray) -> float:
         return float(
-            np.mean([si_sdr_db(c, e) for c, e in zip(self._clean, estimates, strict=True)])
+            np.mean(
+                [
+                    si_sdr_db(clean, estimate[: clean.size])
+                    for clean, estimate in zip(self._clean, estimates, strict=True)
+                ]
+            )
         )

@@ -1,17 +1,21 @@
 """Reading files: what comes out of good ones, what is said about bad ones."""
 
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import G722
 import numpy as np
 import pytest
+import soundfile
 
 from pipeline.corpora.audio import (
     AudioFileError,
     active_level_dbfs,
     active_power,
     load_mono,
+    printable,
     trim_silence,
 )
 
@@ -131,11 +135,142 @@ def test_files_that_are_no_audio_are_refused(tmp_path: Path) -> None:
         load_mono(tmp_path)
 
 
-def test_a_cut_off_file_is_refused(record: Callable[..., Path]) -> None:
-    path = record("cut.flac", seconds=3.0)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(AudioFileError, match=r"cut\.flac: (cut off: the header|not readable)"):
+def encoded(path: Path, samples: np.ndarray, kind: str, subtype: str) -> Path:
+    """Write audio of a format and encoding, whatever the suffix."""
+    soundfile.write(path, samples, 16_000, format=kind, subtype=subtype)
+    return path
+
+
+FORMATS = [
+    *(("WAV", subtype) for subtype in ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW")),
+    *(("WAV", subtype) for subtype in ("ALAW", "IMA_ADPCM", "MS_ADPCM")),
+    *(("WAVEX", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16")),
+    *(("AU", "PCM_16"), ("CAF", "PCM_16"), ("CAF", "ALAC_16"), ("NIST", "PCM_16")),
+    *(("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
+    *(("VOC", "PCM_16"), ("SVX", "PCM_16"), ("MAT5", "PCM_16")),
+]
+LENGTH_NOT_TOLD = {"MAT5"}  # by its header
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "suffix"),
+    [
+        (*encoding, suffix)
+        for encoding in FORMATS
+        for suffix in ("wav", "flac", "g722", "txt", "raw", "")
+        if (encoding[0], suffix) != ("MP3", "g722")  # either may begin with these bytes: refused
+    ],
+)
+def test_the_content_says_what_a_file_is(
+    kind: str, subtype: str, suffix: str, tmp_path: Path
+) -> None:
+    samples = load_mono(encoded(tmp_path / f"x.{suffix}", tone(16_000), kind, subtype))
+    assert abs(samples.size - 16_000) < 600  # whole blocks of the encoder
+    assert active_level_dbfs(samples[2000:14_000]) == pytest.approx(-9, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [encoding for encoding in FORMATS if encoding[0] not in LENGTH_NOT_TOLD]
+)
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_off_file_is_refused(kind: str, subtype: str, share: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = encoded(tmp_path / "x", 0.1 * rng.standard_normal(64_000), kind, subtype)
+    load_mono(path)
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    with pytest.raises(AudioFileError, match=r"x: (cut off: the |cut off: its|not readable as)"):
         load_mono(path)
+
+
+@pytest.mark.parametrize("promised", [0xFFFFFFFF, 0x7FFFF000, 128_036])
+def test_a_header_that_could_not_know_the_length_or_counts_itself_is_no_cut(
+    promised: int, tmp_path: Path
+) -> None:
+    samples = (3000 * np.random.default_rng(0).standard_normal(64_000)).astype("<i2").tobytes()
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH",
+        b"RIFF",
+        min(promised, 0xFFFFFFD0) + 36,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        16_000,
+        32_000,
+        2,
+        16,
+    )
+    (tmp_path / "x.wav").write_bytes(header + b"data" + struct.pack("<I", promised) + samples)
+    assert load_mono(tmp_path / "x.wav").size == 64_000
+
+
+def test_a_stream_without_a_length_is_refused(record: Callable[..., Path]) -> None:
+    path = record("x.flac")
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # 36 bits of the number of samples, 0 for unknown
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(AudioFileError, match="a stream without a length in its header; decode it"):
+        load_mono(path)
+
+
+def test_telephone_codecs_are_refused_at_any_rate(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "tel.wav", tone(16_000), "WAV", "GSM610")
+    with pytest.raises(AudioFileError, match=r"tel\.wav: encoded for telephones \(GSM 6\.10\)"):
+        load_mono(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"Bonjour \xc3\xa0 tous, this is no sound at all.\n" * 200, "holds text, not G.722"),
+        (np.random.default_rng(0).bytes(50_000), "holds compressed data, not G.722"),
+        (bytes(50_000), "holds text, not G.722"),
+    ],
+)
+def test_what_is_no_g722_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x.G722").write_bytes(content)
+    with pytest.raises(AudioFileError, match=message):
+        load_mono(tmp_path / "x.G722")
+
+
+@pytest.mark.parametrize(("scale", "bits"), [(9000, 16), (2.0**22, 24), (2.0**30, 32)])
+def test_a_float_file_at_integer_scale_is_named_as_such(
+    scale: float, bits: int, record: Callable[..., Path]
+) -> None:
+    path = record("x.wav", scale * tone(16_000), subtype="FLOAT")
+    message = (
+        rf"the scale is wrong: samples reach \d+, .* divide them by 2\^{bits - 1} \({bits}-bit"
+    )
+    with pytest.raises(AudioFileError, match=message):
+        load_mono(path)
+
+
+@pytest.mark.parametrize("offset", [0.1, -0.5])
+def test_an_offset_is_no_sound(offset: float, record: Callable[..., Path]) -> None:
+    steps = np.full(32_000, offset)
+    steps[8000:] *= 0.5
+    for samples in (np.full(32_000, offset), steps):
+        with pytest.raises(AudioFileError, match="silent: active level"):
+            load_mono(record("x.wav", samples, subtype="FLOAT"))
+    dither = np.random.default_rng(0).integers(-1, 2, 32_000) / 32768
+    with pytest.raises(AudioFileError, match="silent: active level -9"):
+        load_mono(record("x.wav", offset + dither))
+    assert load_mono(record("x.wav", offset + 0.1 * tone(16_000))).size == 16_000
+
+
+def test_names_in_any_encoding_make_one_printable_line(tmp_path: Path) -> None:
+    name = os.fsdecode(b"Stra\xdfe\n\x1b[2J.wav")
+    (tmp_path / name).write_text("no audio")
+    with pytest.raises(AudioFileError) as caught:
+        load_mono(tmp_path / name)
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path}/Stra\\xdfe\\n\\x1b[2J.wav: not readable")
+    text.encode("utf-8")
+    soundfile.write(os.fsencode(tmp_path / name), tone(16_000), 16_000, format="WAV")
+    assert load_mono(tmp_path / name).size == 16_000
+    assert printable("Straße/東京.wav") == "Straße/東京.wav"
 
 
 def test_level_counts_active_frames_only() -> None:
@@ -157,3 +292,11 @@ def test_trimming_keeps_a_margin_and_inner_pauses() -> None:
     samples = np.concatenate([pause, tone(16_000), pause, tone(16_000), pause])
     trimmed = trim_silence(samples)
     assert trimmed.size == pytest.approx(3 * 16_000 + 2 * 1600, abs=640)
+
+
+def test_an_mp3_named_g722_is_refused_not_decoded_as_noise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.g722"
+    encoded(path, 0.1 * rng.standard_normal(64_000), "MP3", "MPEG_LAYER_III")
+    with pytest.raises(AudioFileError, match="holds compressed data, not G.722"):
+        load_mono(path)

@@ -33,7 +33,9 @@ def test_speed_copies_are_other_speakers_at_one_speed_each(
     make_store: Callable[..., Store], tmp_path: Path
 ) -> None:
     recorded = make_store("speech", count=4)
-    summary = render_speech(recorded, tmp_path / "out", Extras(speech_speed_copies=3), seed=1)
+    summary = render_speech(
+        recorded, recorded.clips, tmp_path / "out", Extras(speech_speed_copies=3), seed=1
+    )
     rendered = Store(tmp_path / "out")
     assert summary.clips == 16
     speeds: dict[str, set[str]] = {}
@@ -53,10 +55,11 @@ def test_voices_turn_into_babble_and_are_not_used_alone(
 ) -> None:
     voices = make_store("noise", kind="voice", count=4)
     extras = Extras(noise_speed_copies=2, babble_minutes=0.5, procedural_minutes=0.5)
-    render_noise(voices, tmp_path / "out", extras, seed=1)
+    render_noise(voices, voices.clips, tmp_path / "out", extras, seed=1)
     kinds = [clip.kind for clip in Store(tmp_path / "out").clips]
     assert kinds == ["babble"] * 3 + ["procedural"] * 3
-    render_noise(make_store("noise"), tmp_path / "plain", extras, seed=1)
+    plain = make_store("noise")
+    render_noise(plain, plain.clips, tmp_path / "plain", extras, seed=1)
     kinds = [clip.kind for clip in Store(tmp_path / "plain").clips]
     assert kinds == ["ambience"] * 12 + ["procedural"] * 3
 
@@ -65,7 +68,7 @@ def test_rendering_repeats_from_its_seed(make_store: Callable[..., Store], tmp_p
     voices = make_store("noise", kind="voice", count=4)
     extras = Extras(babble_minutes=0.4, procedural_minutes=0.4)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        render_noise(voices, tmp_path / name, extras, seed=seed)
+        render_noise(voices, voices.clips, tmp_path / name, extras, seed=seed)
     a, b, c = ((tmp_path / name / AUDIO_NAME).read_bytes() for name in "abc")
     assert a == b
     assert a != c

@@ -8,9 +8,10 @@ import pytest
 
 from pipeline.corpora.audio import active_power
 from pipeline.corpora.augment import Extras
+from pipeline.corpora.material import Material
 from pipeline.corpora.paired import PairedMixer
 from pipeline.corpora.prepared import Corpus, extras_for, open_split, prepare
-from pipeline.corpora.sources import clips_of
+from pipeline.corpora.sources import material_of
 from pipeline.corpora.store import AUDIO_NAME, Store, StoreError
 
 TINY = Extras(speech_speed_copies=1, noise_speed_copies=1, procedural_minutes=0.2)
@@ -45,21 +46,20 @@ def test_folders_become_a_corpus(folders: tuple[Path, Path], tmp_path: Path) -> 
     clean_dir, noise_dir = folders
     (clean_dir / "train" / "s0" / "broken.wav").write_text("not audio")
     steps: list[tuple[str, int, int]] = []
-    summaries = prepare(
-        clips_of("folders", clean_dir=clean_dir, noise_dir=noise_dir),
+    made = prepare(
+        material_of("folders", clean_dir=clean_dir, noise_dir=noise_dir),
         tmp_path / "corpus",
         extras=TINY,
         progress=lambda *step: steps.append(step),
     )
-    assert [(s.split, s.role) for s in summaries] == [
-        (split, role) for split in SPLITS for role in ("speech", "noise")
+    assert [(s.part, s.role, s.speakers, s.files) for s in made.parts] == [
+        (split, *rest) for split in SPLITS for rest in (("speech", 2, 2), ("noise", None, 2))
     ]
-    assert summaries[0].recorded.clips == 2
-    assert summaries[0].rendered.clips == 4
-    assert ("decode train speech", 3, 3) in steps
-    assert steps[-1] == ("decode test noise", 2, 2)
-    assert len(summaries[0].recorded.skipped) == 1
-    assert open_split(tmp_path / "corpus", "train")[0].skipped == summaries[0].recorded.skipped
+    assert len(open_split(tmp_path / "corpus", "train")[0].clips) == 4
+    assert made.parts[0].rendered_min == pytest.approx(2 * made.parts[0].recorded_min, abs=0.05)
+    assert ("decode speech", 7, 7) in steps
+    assert ("render train noise", 3, 3) in steps
+    assert [Path(error.path).name for error in made.left_out] == ["broken.wav"]
     corpus = Corpus(tmp_path / "corpus")
     noisy, clean = corpus.mixer(crop_samples=16_000, seed=1).batch(0, 4)
     assert noisy.shape == clean.shape == (4, 16_000)
@@ -73,9 +73,9 @@ def test_folders_become_a_corpus(folders: tuple[Path, Path], tmp_path: Path) -> 
 
 
 def test_preparing_again_gives_the_same_bytes(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    clips = clips_of("folders", clean_dir=folders[0], noise_dir=folders[1])
+    material = material_of("folders", clean_dir=folders[0], noise_dir=folders[1])
     for name in ("a", "b"):
-        prepare(clips, tmp_path / name, extras=TINY, seed=3)
+        prepare(material, tmp_path / name, extras=TINY, seed=3)
     for one in sorted((tmp_path / "a").rglob("*")):
         if one.is_file():
             other = tmp_path / "b" / one.relative_to(tmp_path / "a")
@@ -84,9 +84,9 @@ def test_preparing_again_gives_the_same_bytes(folders: tuple[Path, Path], tmp_pa
 
 def test_pairs_become_aligned_crops(pairs: tuple[Path, Path], tmp_path: Path) -> None:
     clean_dir, noisy_dir = pairs
-    clips = clips_of("paired", clean_dir=clean_dir, noisy_dir=noisy_dir)
-    summaries = prepare(clips, tmp_path / "corpus")
-    assert {(s.split, s.role): s.recorded.clips for s in summaries} == {
+    material = material_of("paired", clean_dir=clean_dir, noisy_dir=noisy_dir)
+    made = prepare(material, tmp_path / "corpus")
+    assert {(s.part, s.role): s.files for s in made.parts} == {
         (split, role): 3 for split in SPLITS for role in ("speech", "noisy")
     }
     corpus = Corpus(tmp_path / "corpus")
@@ -101,7 +101,7 @@ def test_pairs_become_aligned_crops(pairs: tuple[Path, Path], tmp_path: Path) ->
     mixtures = list(corpus.mixtures("test"))
     assert len(mixtures) == 3
     for mixture in mixtures:
-        assert mixture.clean.size == 64_000
+        assert mixture.clean.size == 80_000
         noise = mixture.noisy - mixture.clean
         measured = 10 * np.log10(active_power(mixture.clean) / np.mean(noise**2))
         assert measured == pytest.approx(17, abs=0.5)
@@ -114,21 +114,35 @@ def test_bad_pairs_are_left_out_whole(
     clean_dir, noisy_dir = pairs
     long = record("noisy/train/p0_train.wav", seconds=6.0)
     silent = record("clean/train/p1_train.wav", np.zeros(80_000))
-    clips = clips_of("paired", clean_dir=clean_dir, noisy_dir=noisy_dir)
-    train = prepare(clips, tmp_path / "corpus")[0].recorded
-    assert train.clips == 1
-    assert train.skipped[0] == (
+    same = clean_dir / "train" / "p3_train.wav"
+    for folder in (clean_dir, noisy_dir):
+        (folder / "train" / same.name).write_bytes((clean_dir / "train/p2_train.wav").read_bytes())
+    (noisy_dir / "train" / "p2_train_again.wav").write_bytes(
+        (noisy_dir / "train" / "p2_train.wav").read_bytes()
+    )
+    (clean_dir / "train" / "p2_train_again.wav").write_bytes(same.read_bytes())
+    material = material_of("paired", clean_dir=clean_dir, noisy_dir=noisy_dir)
+    made = prepare(material, tmp_path / "corpus")
+    assert made.parts[0].files == 1
+    left_out = [str(error) for error in made.left_out]
+    assert left_out[0] == (
         f"{long}: lasts 6.00 s, its clean file 5.00 s; pair it with the recording it was made "
         f"from, not {clean_dir / 'train' / 'p0_train.wav'}"
     )
-    assert train.skipped[1].startswith(f"{silent}: silent")
+    assert left_out[1].startswith(f"{silent}: silent")
+    noisy = noisy_dir / "train" / "p2_train"
+    assert left_out[2] == f"{noisy}_again.wav: the same recording as {noisy}.wav; it is used once"
+    assert left_out[3] == (
+        f"{noisy_dir / 'train' / same.name}: the same recording as its clean file {same}; remove it"
+    )
+    assert len(left_out) == 4
 
 
 def test_stores_that_do_not_belong_together_are_refused(
     pairs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    clips = clips_of("paired", clean_dir=pairs[0], noisy_dir=pairs[1])
-    prepare(clips, tmp_path / "corpus")
+    material = material_of("paired", clean_dir=pairs[0], noisy_dir=pairs[1])
+    prepare(material, tmp_path / "corpus")
     clean = open_split(tmp_path / "corpus", "train", "noisy")[0]
     other = Store(tmp_path / "corpus" / "test" / "noisy")
     with pytest.raises(StoreError, match=r"does not belong to .*; prepare the corpus again"):
@@ -136,25 +150,128 @@ def test_stores_that_do_not_belong_together_are_refused(
 
 
 def test_a_split_without_clips_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    clips = clips_of("folders", clean_dir=folders[0], noise_dir=folders[1])
-    clips = [clip for clip in clips if (clip.split, clip.role) != ("valid", "noise")]
-    with pytest.raises(StoreError, match="no noise clip in split 'valid'; add some"):
-        prepare(clips, tmp_path / "corpus", extras=TINY)
-    assert not (tmp_path / "corpus").exists()
+    material = material_of("folders", clean_dir=folders[0], noise_dir=folders[1])
+    clips = [clip for clip in material.clips if (clip.split, clip.role) != ("valid", "noise")]
+    with pytest.raises(StoreError, match="no usable noise in part 'valid'; add some"):
+        prepare(Material(tuple(clips)), tmp_path / "corpus", extras=TINY)
+    assert not (tmp_path / "corpus" / "train").exists()
 
 
 def test_the_embedded_corpus_gives_its_published_mixtures(tmp_path: Path) -> None:
-    summaries = prepare(
-        clips_of("embedded"),
-        tmp_path / "corpus",
-        published="embedded",
-        extras=Extras(procedural_minutes=0.2),
+    made = prepare(
+        material_of("embedded"), tmp_path / "corpus", extras=Extras(procedural_minutes=0.2)
     )
-    assert [s.recorded.skipped for s in summaries] == [()] * 6
+    assert made.left_out == ()
+    assert made.notes == ()
     corpus = Corpus(tmp_path / "corpus")
     assert len(list(corpus.mixtures("test"))) == 24
     assert len(list(corpus.mixtures("valid"))) == 24
     assert (tmp_path / "corpus" / "train" / "speech" / AUDIO_NAME).stat().st_size > 20e6
+
+
+def clicks(count: int, seconds: float, seed: int) -> np.ndarray:
+    """Short bursts in digital silence, the first and the last at the ends."""
+    samples = np.zeros(round(seconds * 16_000))
+    rng = np.random.default_rng(seed)
+    for start in np.linspace(0, samples.size - 800, count).astype(int):
+        samples[start : start + 800] = 0.2 * rng.standard_normal(800)
+    return samples
+
+
+def test_pieces_without_sound_are_drawn_again(record: Callable[..., Path], tmp_path: Path) -> None:
+    for n in range(3):
+        speech = 0.1 * np.random.default_rng(n).standard_normal(200_000)
+        speech[8_000:-8_000] = 0
+        record(f"clean/s{n}/a.wav", speech)
+        record(f"noise/door{n}.wav", clicks(2, 30.0, seed=n))
+    material = material_of("folders", clean_dir=tmp_path / "clean", noise_dir=tmp_path / "noise")
+    prepare(material, tmp_path / "corpus", extras=Extras())
+    corpus = Corpus(tmp_path / "corpus")
+    for part in ("valid", "test"):
+        for mixture in corpus.mixtures(part):
+            noise = mixture.noisy - mixture.clean
+            measured = 10 * np.log10(active_power(mixture.clean) / np.mean(noise**2))
+            assert measured == pytest.approx(mixture.snr_db, abs=0.05)
+    noisy, clean = corpus.mixer(crop_samples=16_000, seed=1).batch(0, 32)
+    assert np.isfinite(noisy).all()
+    silent = np.abs(noisy - clean).max(axis=1) == 0
+    assert silent.mean() < 0.1
+
+
+def test_whole_pairs_are_scored_and_of_long_ones_the_part_with_speech(
+    record: Callable[..., Path], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    seconds = {"short": 0.5, "medium": 7.3, "long": 25.0}
+    for number, (name, length) in enumerate(seconds.items()):
+        for part in SPLITS:
+            clean = 0.1 * rng.standard_normal(round(16_000 * length))
+            clean[: round(0.6 * clean.size)] = 0  # speech comes late
+            file = f"{part}/p{number}_{name}_{part}.wav"
+            record(f"clean/{file}", clean)
+            record(f"noisy/{file}", clean + 0.02 * rng.standard_normal(clean.size))
+    material = material_of("paired", clean_dir=tmp_path / "clean", noisy_dir=tmp_path / "noisy")
+    prepare(material, tmp_path / "corpus")
+    mixtures = {m.name.split("_")[1]: m for m in Corpus(tmp_path / "corpus").mixtures("valid")}
+    assert {name: m.clean.size for name, m in mixtures.items()} == {
+        "short": 8_000,
+        "medium": 116_800,
+        "long": 160_000,
+    }
+    for mixture in mixtures.values():
+        assert mixture.noisy.size == mixture.clean.size
+        assert mixture.snr_db == 15  # 14 dB, in steps of 3
+    assert np.mean(mixtures["long"].clean != 0) == pytest.approx(1.0, abs=0.01)
+
+
+def test_offsets_of_own_recordings_are_removed(record: Callable[..., Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for n in range(3):
+        clean = 0.05 * rng.standard_normal(40_000)
+        record(f"clean/s{n}/x.wav", clean + 0.3)
+        record(f"noise/n{n}.wav", 0.05 * rng.standard_normal(40_000) - 0.4)
+        record(f"noisy/s{n}/x.wav", clean + 0.02 * rng.standard_normal(40_000) + 0.5)
+    for source, other in (("folders", "noise"), ("paired", "noisy")):
+        folders = {"clean_dir": tmp_path / "clean", f"{other}_dir": tmp_path / other}
+        prepare(material_of(source, **folders), tmp_path / source, extras=Extras())
+        for store in open_split(tmp_path / source, "valid", other):
+            samples = store.read_clip(store.clips[0])
+            assert abs(samples.mean()) < 1e-3
+            assert samples.std() == pytest.approx(0.05, rel=0.15)
+
+
+def test_equal_recordings_are_used_once_but_where_folders_say_otherwise(
+    record: Callable[..., Path], tmp_path: Path
+) -> None:
+    for n in range(4):
+        record(f"clean/s{n}/a.wav", seed=n)
+        record(f"noise/n{n}.flac", seed=10 + n)
+    record("clean/s1/copy.flac", seed=1)  # the same name length: the same samples
+    (tmp_path / "clean" / "s2" / "b.wav").write_bytes((tmp_path / "clean/s3/a.wav").read_bytes())
+    (tmp_path / "noise" / "speech.wav").write_bytes((tmp_path / "clean/s0/a.wav").read_bytes())
+    (tmp_path / "noise" / "test").mkdir()
+    (tmp_path / "noise" / "test" / "n.flac").write_bytes((tmp_path / "noise/n0.flac").read_bytes())
+    material = material_of("folders", clean_dir=tmp_path / "clean", noise_dir=tmp_path / "noise")
+    made = prepare(material, tmp_path / "a", extras=Extras())
+    found = {
+        str(Path(e.path).relative_to(tmp_path)): e.reason.replace(f"{tmp_path}/", "")
+        for e in made.left_out
+    }
+    assert found == {
+        "clean/s3/a.wav": "the same recording as clean/s2/b.wav",
+        "noise/speech.wav": "the same recording as clean/s0/a.wav",
+        "noise/n0.flac": "the same recording as noise/test/n.flac",
+    }
+    (tmp_path / "noise" / "train").mkdir()
+    (tmp_path / "noise" / "train" / "n.flac").write_bytes(
+        (tmp_path / "noise" / "n0.flac").read_bytes()
+    )
+    material = material_of("folders", clean_dir=tmp_path / "clean", noise_dir=tmp_path / "noise")
+    made = prepare(material, tmp_path / "b", extras=Extras())
+    assert made.notes == (
+        f"1 recordings are in two parts, as folders say, first {tmp_path}/noise/test/n.flac and "
+        f"{tmp_path}/noise/train/n.flac",
+    )
 
 
 def test_the_less_speech_the_more_it_is_varied() -> None:

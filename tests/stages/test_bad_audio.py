@@ -1,5 +1,8 @@
 """A corpus with everything wrong with it: what is said, and that training never notices."""
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +10,11 @@ import pytest
 import soundfile
 
 from pipeline import prepare
-from pipeline.artefacts import RunDir
+from pipeline.artefacts import CARD_NAME, RunDir
 from pipeline.config import Config, Data, Mixing
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
+from pipeline.corpora.listing import FolderError
 
 RATE_HZ = 16_000
 MESSAGES = {
@@ -23,29 +27,39 @@ MESSAGES = {
     "not_a_number.wav": "1 samples are NaN or infinite",
     "short.wav": "too short: 0.10 s",
     "telephone.wav": "recorded at 8000 Hz, at least 16000 Hz is needed",
-    "locked.g722": "not readable as audio ([Errno 13] Permission denied",
+    "telephone_codec.wav": "encoded for telephones (GSM 6.10)",
+    "integers.wav": "the scale is wrong: samples reach ",
+    "offset.wav": "silent: active level ",
+    "page.g722": "holds text, not G.722",
+    "._hidden.wav": "hidden",
+    ".ipynb_checkpoints/good-checkpoint.wav": "hidden",
+    "readme.txt": "not readable as audio (Format not recognised)",
+    "gone.wav": "leads nowhere (No such file or directory)",
+    "again": "links back to a folder above it",
+    "copy.wav": "the same recording as ",
+    "Stra\\xdfe.flac": "not readable as audio (Format not recognised)",
 }
 
 
-@pytest.fixture
-def noise() -> np.ndarray:
-    return 0.1 * np.random.default_rng(1).standard_normal(2 * RATE_HZ)
+def recording(seed: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(2 * RATE_HZ)
 
 
 @pytest.fixture
-def config(noise: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """One good recording for each split and role."""
     monkeypatch.setattr(prepared, "extras_for", lambda speech_duration_s: Extras())
-    for role in ("clean", "noise"):
+    for number, role in enumerate(("clean", "noise")):
         for split in ("train", "valid", "test"):
             folder = tmp_path / role / split
             folder.mkdir(parents=True)
-            soundfile.write(folder / "good.wav", noise, RATE_HZ)
+            soundfile.write(folder / "good.wav", recording(10 * number + ord(split[1])), RATE_HZ)
     data = Data(source="folders", clean_dir=tmp_path / "clean", noise_dir=tmp_path / "noise")
     return Config(data=data, mixing=Mixing(crop_s=1.0))
 
 
-def add_bad_files(folder: Path, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def add_bad_files(folder: Path) -> None:
+    noise = recording(99)
     (folder / "text.wav").write_text("hello")
     (folder / "no_bytes.flac").touch()
     soundfile.write(folder / "no_samples.wav", noise[:0], RATE_HZ)
@@ -59,37 +73,46 @@ def add_bad_files(folder: Path, noise: np.ndarray, monkeypatch: pytest.MonkeyPat
     soundfile.write(folder / "not_a_number.wav", holed, RATE_HZ, subtype="FLOAT")
     soundfile.write(folder / "short.wav", noise[: RATE_HZ // 10], RATE_HZ)
     soundfile.write(folder / "telephone.wav", noise, RATE_HZ // 2)
-    (folder / "locked.g722").write_bytes(bytes(RATE_HZ))
-    read = Path.read_bytes
-
-    def refuse(path: Path) -> bytes:
-        if path.name == "locked.g722":
-            raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    soundfile.write(folder / "telephone_codec.wav", noise, RATE_HZ, subtype="GSM610")
+    soundfile.write(folder / "integers.wav", 32768 * noise, RATE_HZ, subtype="FLOAT")
+    soundfile.write(folder / "offset.wav", 0 * noise + 0.1, RATE_HZ)
+    (folder / "page.g722").write_text("<html>no such recording</html>\n" * 200)
+    (folder / "._hidden.wav").write_bytes(bytes(4096))
+    (folder / ".ipynb_checkpoints").mkdir()
+    soundfile.write(folder / ".ipynb_checkpoints" / "good-checkpoint.wav", noise, RATE_HZ)
+    (folder / "readme.txt").write_text("hello")
+    (folder / "gone.wav").symlink_to(folder / "nothing")
+    (folder / "again").symlink_to(folder.parent)
+    shutil.copy(folder / "good.wav", folder / "copy.wav")
+    (folder / os.fsdecode(b"Stra\xdfe.flac")).write_text("hello")
 
 
 @pytest.mark.parametrize("role", ["clean", "noise"])
 def test_bad_files_are_named_counted_and_left_out(
     role: str,
     config: Config,
-    noise: np.ndarray,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(prepare, "LINES_SHOWN", len(MESSAGES))
     folder = tmp_path / role / "train"
-    add_bad_files(folder, noise, monkeypatch)
+    add_bad_files(folder)
     run_dir = RunDir(tmp_path / "run")
     card = prepare.run(config, run_dir)
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
-    store = "train_speech" if role == "clean" else "train_noise"
-    skipped = card.results[store]["skipped"]
-    assert shown == [f"left out: {line}" for line in skipped]
+    left_out = card.results["left_out"]
+    assert shown == [
+        *(f"left out: {line}" for line in left_out),
+        f"left out: {len(MESSAGES)} files in all",
+    ]
     for name, message in MESSAGES.items():
-        assert sum(line.startswith(f"{folder / name}: {message}") for line in skipped) == 1, name
-    assert len(skipped) == len(MESSAGES)
+        if name == "copy.wav":  # comes before the recording it is a copy of
+            name = "good.wav"
+        assert sum(line.startswith(f"{folder}/{name}: {message}") for line in left_out) == 1, name
+    assert len(left_out) == len(MESSAGES)
+    (again,) = RunDir(tmp_path / "run").path("prepare").glob(CARD_NAME)
+    assert json.loads(again.read_text(encoding="utf-8"))["results"]["left_out"] == left_out
 
     mixer = prepare.training_mixer(config, prepare.prepared_corpus(run_dir))
     for step in range(3):
@@ -102,12 +125,34 @@ def test_bad_files_are_named_counted_and_left_out(
 def test_many_bad_files_are_summed_up(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    folder = tmp_path / "noise" / "train"
     for number in range(prepare.LINES_SHOWN + 3):
-        (tmp_path / "noise" / "train" / f"{number}.wav").touch()
-    prepare.run(config, RunDir(tmp_path / "run"))
-    shown = capsys.readouterr().err
-    assert shown.count("the file is empty (0 bytes)") == prepare.LINES_SHOWN
-    assert "left out: 3 more files, listed in the card" in shown
+        (folder / f"{number:02d}.wav").touch()
+    (folder / "text.wav").write_text("hello")
+    card = prepare.run(config, RunDir(tmp_path / "run"))
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
+    assert shown[0] == (
+        f"left out: {folder}/00.wav: the file is empty (0 bytes); record or copy it again "
+        "(23 such files)"
+    )
+    assert shown[1].startswith(f"left out: {folder}/text.wav: not readable as audio")
+    assert shown[2:] == ["left out: 24 files in all; the card of this stage names each"]
+    assert len(card.results["left_out"]) == 24
+
+
+def test_the_parts_are_shown_as_a_table_and_stand_in_the_card(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = prepare.run(config, RunDir(tmp_path / "run"))
+    shown = capsys.readouterr().err.splitlines()
+    assert "part   role    speakers   files  minutes" in shown
+    assert "valid  speech         -       1      0.0" in shown
+    assert [(p["part"], p["role"], p["files"]) for p in card.results["parts"]] == [
+        (part, role, 1) for part in ("train", "valid", "test") for role in ("speech", "noise")
+    ]
+    (note,) = card.results["notes"]
+    assert "names tell no speaker of 3 of 3 files" in note
+    assert note in shown
 
 
 def test_a_folder_without_one_good_file_is_refused(
@@ -116,7 +161,8 @@ def test_a_folder_without_one_good_file_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "clean" / "valid" / "good.wav").write_text("not any more")
+    for part in ("train", "valid", "test"):
+        (tmp_path / "clean" / part / "good.wav").write_text("not any more")
     arguments = [f"--run-dir={tmp_path / 'run'}", "--data.source=folders"]
     arguments += [f"--data.{role}-dir={tmp_path / role}" for role in ("clean", "noise")]
     monkeypatch.setattr("sys.argv", ["prepare", "--config=configs/toy.toml", *arguments])
@@ -124,6 +170,30 @@ def test_a_folder_without_one_good_file_is_refused(
         prepare.stage_main(prepare.run)
     assert stop.value.code == 2
     said = capsys.readouterr().err
-    assert "no usable audio file among 1" in said
-    assert f"{tmp_path / 'clean' / 'valid' / 'good.wav'}: not readable as audio" in said
+    assert f"{tmp_path / 'clean'}: no usable audio file among 3\n" in said
+    for part in ("train", "valid", "test"):
+        assert f"{tmp_path / 'clean' / part / 'good.wav'}: not readable as audio" in said
     assert not (tmp_path / "run" / "prepare").exists()
+
+
+def test_an_unusable_file_is_never_a_whole_part(config: Config, tmp_path: Path) -> None:
+    for role, data in (("clean", b"not audio"), ("noise", bytes(4096))):
+        for part in ("train", "valid", "test"):
+            (tmp_path / role / part / "good.wav").rename(tmp_path / role / f"{part}_1.wav")
+            (tmp_path / role / part).rmdir()
+        for name in ("._a.wav", "broken_1.wav", "broken_2.flac", "zz_1.ogg"):
+            (tmp_path / role / name).write_bytes(data)
+    card = prepare.run(config, RunDir(tmp_path / "run"))
+    assert [part["files"] for part in card.results["parts"]] == [1] * 6
+    assert len(card.results["left_out"]) == 8
+
+
+def test_what_was_left_out_is_named_where_the_rest_is_too_little(
+    config: Config, tmp_path: Path
+) -> None:
+    for part in ("valid", "test"):
+        (tmp_path / "noise" / part / "good.wav").rename(tmp_path / "noise" / f"{part}.wav")
+    (tmp_path / "noise" / "train" / "good.wav").write_text("not audio")
+    message = r"noise: 2 usable files, 2 file\(s\), cannot be split .*; 1 left out\n.*not readable"
+    with pytest.raises(FolderError, match=message):
+        prepare.run(config, RunDir(tmp_path / "run"))
