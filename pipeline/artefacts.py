@@ -15,12 +15,16 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
+from pipeline.digests import Digests, sha256_file
+from pipeline.errors import PipelineError
 
 CARD_NAME = "card.json"
+DIGESTS_NAME = ".digests.json"
 TOOLS = (
     "ethos-u-vela",
     "numpy",
@@ -31,14 +35,8 @@ TOOLS = (
 )
 
 
-class ArtefactError(RuntimeError):
+class ArtefactError(PipelineError, RuntimeError):
     """An earlier stage's output is missing or damaged."""
-
-
-def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
@@ -70,7 +68,7 @@ class StageCard:
 
     Attributes:
         stage: stage name.
-        key: SHA-256 over settings, seed, inputs and tool versions; equal key, equal result.
+        key: SHA-256 over settings, seed, inputs, files and tool versions; equal key, equal result.
         seed: the run's seed.
         config: the settings the stage depends on.
         inputs: key of each earlier stage it read.
@@ -78,6 +76,7 @@ class StageCard:
         versions: tool versions.
         wall_s: time taken, seconds.
         results: the stage's own numbers.
+        files: SHA-256 of what each setting names that points to a file or folder.
     """
 
     stage: str
@@ -89,6 +88,7 @@ class StageCard:
     versions: dict[str, str]
     wall_s: float
     results: dict[str, Any]
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +125,7 @@ class RunDir:
 
 
 Body = Callable[[Config, RunDir, Path], dict[str, Any]]
+Check = Callable[[Config], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +135,20 @@ class Stage:
     Attributes:
         name: of the stage and its folder.
         needs: earlier stages whose folders it reads.
-        sections: config sections it reads; together with the seed, the inputs and the tool
-            versions they make the key that decides whether a finished stage is still valid.
+        sections: config sections it reads; together with the seed, the inputs, the files and the
+            tool versions they make the key that decides whether a finished stage is still valid.
         body: ``(config, run_dir, work_dir) -> results``; writes its files to ``work_dir``.
+        reads: settings that name a file or folder, e.g. "train.initial_weights"; what is in it
+            goes into the key.
+        check: raises `InputError` for settings that cannot work, before anything is computed.
     """
 
     name: str
     needs: tuple[str, ...]
     sections: tuple[str, ...]
     body: Body
+    reads: tuple[str, ...] = ()
+    check: Check = lambda config: None
 
     def __call__(self, config: Config, run_dir: RunDir, force: bool = False) -> StageCard:
         """Run the stage, or return its card if it is still valid."""
@@ -153,10 +159,13 @@ class Stage:
         return self._complete(config, run_dir, True, body)
 
     def _complete(self, config: Config, run_dir: RunDir, force: bool, body: Body) -> StageCard:
+        self.check(config)
         settings = config.model_dump(mode="json", include=set(self.sections))
         inputs = {need: run_dir.card(need).key for need in self.needs}
+        files = digests_of(config, self.reads, run_dir)
         versions = tool_versions()
-        key = sha256_json([self.name, config.seed, settings, inputs, versions])
+        parts = [self.name, config.seed, settings, inputs, versions]
+        key = sha256_json([*parts, files] if files else parts)
         final, partial = run_dir.path(self.name), run_dir.partial(self.name)
         if not force and _is_whole(run_dir, self.name, key):
             return run_dir.card(self.name)
@@ -176,7 +185,7 @@ class Stage:
             if path.is_file()
         }
         card = StageCard(
-            self.name, key, config.seed, settings, inputs, outputs, versions, wall_s, results
+            self.name, key, config.seed, settings, inputs, outputs, versions, wall_s, results, files
         )
         write_json(partial / CARD_NAME, dataclasses.asdict(card))
         shutil.rmtree(final, ignore_errors=True)
@@ -184,13 +193,29 @@ class Stage:
         return card
 
 
+def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> dict[str, str]:
+    """SHA-256 of what settings name, those that name nothing left out.
+
+    Raises:
+        InputError: there is no such file or folder; the text names the setting.
+    """
+    paths = {setting: attrgetter(setting)(config) for setting in settings}
+    digests = Digests(run_dir.root / DIGESTS_NAME)
+    return {name: digests.of(name, path) for name, path in paths.items() if path is not None}
+
+
 def stage(
-    name: str, *, needs: tuple[str, ...], sections: tuple[str, ...]
+    name: str,
+    *,
+    needs: tuple[str, ...],
+    sections: tuple[str, ...],
+    reads: tuple[str, ...] = (),
+    check: Check = lambda config: None,
 ) -> Callable[[Body], Stage]:
     """Decorate a body as a `Stage`; its docstring becomes the command line's description."""
 
     def decorate(body: Body) -> Stage:
-        made = Stage(name, needs, sections, body)
+        made = Stage(name, needs, sections, body, reads, check)
         object.__setattr__(made, "__doc__", body.__doc__)
         return made
 

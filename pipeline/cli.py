@@ -6,10 +6,13 @@ from pathlib import Path
 
 import tyro
 
-from pipeline.artefacts import ArtefactError, RunDir, Stage
-from pipeline.config import Config, ConfigError, load
+from pipeline.artefacts import RunDir, Stage
+from pipeline.config import Config, load
+from pipeline.errors import PipelineError
+from pipeline.ethosu.errors import EthosUError
 
 DEFAULT_CONFIG = Path("configs/demo.toml")
+DEBUG = "--debug"
 
 
 def stage_main(stage: Stage) -> None:
@@ -21,11 +24,12 @@ def stage_main(stage: Stage) -> None:
 
 
 def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
-    """Read ``--config``, ``--run-dir``, ``--force`` and one option per setting."""
+    """Read ``--config``, ``--run-dir``, ``--force``, ``--debug`` and one option per setting."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     common.add_argument("--run-dir", type=Path)
     common.add_argument("--force", action="store_true")
+    common.add_argument(DEBUG, action="store_true")
     known, rest = common.parse_known_args()
     with reported_errors():
         default = load(known.config)
@@ -35,7 +39,7 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
         description=(
             f"{description}\n\n--config PATH (default {DEFAULT_CONFIG}) loads the settings below; "
             "--run-dir PATH (default runs/<config name>) holds the results; --force runs the "
-            "stage again even if its inputs have not changed."
+            "stage again even if its inputs have not changed; --debug shows where an error arose."
         ),
         default=default,
         args=rest,
@@ -45,12 +49,18 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
 
 
 class reported_errors:
-    """Turn an expected error into one line and exit code 2 instead of a traceback."""
+    """Turn a foreseen error into one line and exit code 2 instead of a traceback.
+
+    Foreseen are the package's own errors, and those of the operating system that name a file.
+    Whatever else goes wrong is a fault of the program and keeps its traceback; ``--debug`` on the
+    command line keeps them all.
+    """
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ConfigError | ArtefactError | ValueError | OSError):
+        names_file = isinstance(error, OSError) and error.filename is not None
+        if DEBUG not in sys.argv and (isinstance(error, PipelineError | EthosUError) or names_file):
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from error

@@ -9,12 +9,19 @@ from pipeline.cli import stage_main
 from pipeline.config import Config
 from pipeline.convert import model_path
 from pipeline.ethosu import vela
+from pipeline.ethosu.vela_config import VelaConfig
 from pipeline.progress import Reporter
 
 
-@stage("compile", needs=("convert",), sections=("compress", "compile"))
+@stage(
+    "compile",
+    needs=("convert",),
+    sections=("compress", "compile"),
+    reads=("compile.vela_config",),
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Compile every model with Vela; exact sizes and estimated cycles in every memory mode."""
+    systems = VelaConfig.load(config.compile.vela_config)
     jobs = [
         (variant.name, mode)
         for variant in config.compress.variants
@@ -29,6 +36,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
                 config.compile.accelerator,
                 config.compile.system,
                 mode,
+                config=systems,
             )
             results[name][mode] = summary(compiled)
             report("Vela", done, len(jobs))

@@ -9,8 +9,11 @@ import numpy as np
 
 from pipeline.artefacts import RunDir, stage, write_json
 from pipeline.cli import stage_main
+from pipeline.compression.structures import BlockStructure
 from pipeline.config import DENSE, Config, Variant
 from pipeline.dsp import analyse
+from pipeline.errors import InputError
+from pipeline.models.masknet import MaskNet
 from pipeline.models.units import remove_masked_units
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus, training_mixer
@@ -25,10 +28,31 @@ RANGE_MARGIN = 1.1
 RESULT = "result.json"
 
 
+def check(config: Config) -> None:
+    """Refuse no variants, and blocks that do not fit matrices which no earlier step resizes.
+
+    Raises:
+        InputError: names the variant, the matrix and the sizes that fit.
+    """
+    if not config.compress.variants:
+        raise InputError("compress.variants is empty; give at least one model to make")
+    resized = {DENSE: False}
+    for variant in config.compress.variants:
+        resizes = variant.structure == "unit" or variant.rank is not None
+        resized[variant.name] = resized[variant.parent] or resizes
+        if variant.structure == "block" and not resized[variant.name]:
+            shapes = {matrix.name: matrix.shape for matrix in MaskNet(config.model).matrices}
+            try:
+                BlockStructure(shapes, *variant.block_size)
+            except InputError as error:
+                raise InputError(f"variant {variant.name!r}: {error}") from error
+
+
 @stage(
     "compress",
     needs=("prepare", "train"),
     sections=("data", "mixing", "model", "train", "compress"),
+    check=check,
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Prune and quantize the dense network, jointly learned: one model per variant."""

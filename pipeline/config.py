@@ -2,26 +2,56 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from pipeline.errors import InputError
+from pipeline.ethosu.memory_system import memory_system
+from pipeline.ethosu.vela_config import DEFAULT_SYSTEM, VelaConfig
 
 DENSE = "dense"
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
+# Memory modes that a study compares: weights in flash, and in SRAM.
+PLACEMENT_MODES = ("Shared_Sram", "Sram_Only")
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A setting is unknown, of the wrong type or out of range."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    once = set()
+    for value in values:
+        if value in once:
+            raise ValueError(f"{value!r} is given twice")
+        once.add(value)
+    return values
 
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Distinct = AfterValidator(_distinct)
+Accelerator = Literal["ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256"]
 
 
 class Data(_Section):
@@ -40,11 +70,19 @@ class Data(_Section):
     """Folder of noisy speech, file names as in clean_dir (source = "paired")."""
 
     @model_validator(mode="after")
-    def _folders_given(self) -> "Data":
-        needed = {"folders": ("clean_dir", "noise_dir"), "paired": ("clean_dir", "noisy_dir")}
-        for name in needed.get(self.source, ()):
-            if getattr(self, name) is None:
+    def _folders_fit_the_source(self) -> "Data":
+        used = {"folders": ("clean_dir", "noise_dir"), "paired": ("clean_dir", "noisy_dir")}
+        needed = used.get(self.source, ())
+        for name in ("clean_dir", "noise_dir", "noisy_dir"):
+            given = getattr(self, name) is not None
+            if name in needed and not given:
                 raise ValueError(f'source = "{self.source}" needs data.{name}')
+            if given and name not in needed:
+                users = " or ".join(f'"{source}"' for source in used if name in used[source])
+                raise ValueError(
+                    f'source = "{self.source}" does not use data.{name}; leave it out, or give '
+                    f"source = {users}"
+                )
         return self
 
 
@@ -58,13 +96,21 @@ class Mixing(_Section):
     snr_high_db: float = 15.0
     """Highest signal-to-noise ratio."""
 
+    @model_validator(mode="after")
+    def _low_is_lower(self) -> "Mixing":
+        if self.snr_low_db > self.snr_high_db:
+            raise ValueError(
+                f"snr_low_db = {self.snr_low_db:g} is above snr_high_db = {self.snr_high_db:g}"
+            )
+        return self
+
 
 class Model(_Section):
     """Size of the network."""
 
     bands: Annotated[int, Field(ge=8, le=257)] = 128
     """Mel bands: width of input and output."""
-    lstm_units: tuple[Positive, ...] = (256, 256)
+    lstm_units: Annotated[tuple[Positive, ...], Field(min_length=1)] = (256, 256)
     """Width of each recurrent layer."""
     dense_units: Positive = 128
     """Width of the ReLU layer."""
@@ -116,6 +162,15 @@ class Train(_Section):
     threads: Positive = 1
     """Cores used for arithmetic (mixing uses one more thread)."""
 
+    @model_validator(mode="after")
+    def _steps_are_enough(self) -> "Train":
+        for name in ("warmup_steps", "validate_every"):
+            if getattr(self, name) > self.steps:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} is more than steps = {self.steps}; lower it"
+                )
+        return self
+
 
 class Variant(_Section):
     """One compressed model."""
@@ -126,8 +181,8 @@ class Variant(_Section):
     """Model to start from: the dense network or an earlier variant, so that structures combine."""
     structure: Literal["weight", "block", "unit"] = "weight"
     """What is removed together: single weights, blocks, or units with all they are tied to."""
-    block: tuple[Positive, Positive] = (8, 8)
-    """Inputs and outputs of a block (structure = "block")."""
+    block: tuple[Positive, Positive] | None = None
+    """Inputs and outputs of a block (structure = "block"); none: 8 x 8."""
     sparsity: Fraction = 0.0
     """Share of the weights, blocks or units removed, those counted that the parent lacks."""
     method: Literal["gradual", "threshold", "offline"] = "gradual"
@@ -135,8 +190,8 @@ class Variant(_Section):
     learned from the loss; offline: by magnitude from the parent's integers, without training."""
     regularizer: Literal["none", "group_lasso", "hoyer_square"] = "none"
     """Pull on the weights before they are cut, so that structure emerges."""
-    regularizer_strength: Annotated[float, Field(gt=0, le=0.1)] = 5e-4
-    """Share of its norm by which a typical group shrinks at a step."""
+    regularizer_strength: Annotated[float, Field(gt=0, le=0.1)] | None = None
+    """Share of its norm by which a typical group shrinks at a step; none: 5e-4."""
     rank: Positive | None = None
     """Rank of the low-rank pair that replaces what each recurrent layer multiplies by, before
     anything is removed; none: leave it."""
@@ -146,6 +201,21 @@ class Variant(_Section):
     """Optimizer steps; none: `compress.steps`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak of the cosine schedule; none: `compress.learning_rate`."""
+
+    @property
+    def block_size(self) -> tuple[int, int]:
+        """`block`, given or not."""
+        return self.block or (8, 8)
+
+    @property
+    def strength(self) -> float:
+        """`regularizer_strength`, given or not."""
+        return self.regularizer_strength or 5e-4
+
+    @property
+    def removes(self) -> bool:
+        """Whether groups are removed, or pulled towards it."""
+        return self.sparsity > 0 or self.regularizer != "none"
 
 
 class Compress(_Section):
@@ -198,18 +268,72 @@ class Compress(_Section):
             known.append(variant.name)
         return self
 
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> "Compress":
+        for variant in self.variants:
+            for problem in _unused(variant):
+                raise ValueError(f"variant {variant.name!r}: {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _schedules_fit(self) -> "Compress":
+        trained = [variant for variant in self.variants if variant.method != "offline"]
+        lengths = [variant.steps or self.steps for variant in trained]
+        if lengths and self.validate_every > max(lengths):
+            raise ValueError(
+                f"validate_every = {self.validate_every} is more than the {max(lengths)} steps of "
+                "the longest variant; lower it"
+            )
+        for variant, steps in zip(trained, lengths, strict=True):
+            if variant.removes or variant.clusters is not None:
+                end = round(steps * self.prune_until)
+                if not self.prune_every <= end < steps:
+                    raise ValueError(
+                        f"variant {variant.name!r}: prune_until = {self.prune_until:g} of {steps} "
+                        f"steps is step {end}; expected {self.prune_every} (prune_every) to "
+                        f"{steps - 1}, so that there is a schedule and training after it"
+                    )
+        return self
+
+
+def _unused(variant: Variant) -> Iterator[str]:
+    """What is wrong with settings that a variant's other settings leave without effect."""
+    if variant.block is not None and variant.structure != "block":
+        yield 'block is used with structure = "block" alone'
+    if variant.regularizer_strength is not None and variant.regularizer == "none":
+        yield "regularizer_strength is used with a regularizer alone; choose one"
+    if variant.structure != "weight" and not variant.removes:
+        yield f'structure = "{variant.structure}" removes nothing without a sparsity; give one'
+    if variant.method != "gradual" and variant.sparsity == 0:
+        yield f'method = "{variant.method}" removes nothing without a sparsity; give one'
+    if variant.method == "offline":
+        for name in ("steps", "learning_rate", "clusters", "regularizer"):
+            if getattr(variant, name) not in (None, "none"):
+                yield f'method = "offline" does not train and does not use {name}; leave it out'
+
 
 class Compile(_Section):
     """Vela."""
 
-    accelerator: Literal["ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256"] = (
-        "ethos-u55-128"
-    )
+    accelerator: Accelerator = "ethos-u55-128"
     """NPU configuration."""
-    system: str = "Ethos_U55_High_End_Embedded"
+    system: str = DEFAULT_SYSTEM
     """Vela system configuration: clock and memory bandwidths."""
-    memory_modes: tuple[str, ...] = ("Shared_Sram", "Sram_Only")
+    memory_modes: Annotated[tuple[str, ...], Field(min_length=1), Distinct] = (
+        "Shared_Sram",
+        "Sram_Only",
+    )
     """Shared_Sram: weights stay in flash; Sram_Only: weights in SRAM."""
+    # Left out of files and keys where there is none: those without stay as they are.
+    vela_config: Annotated[Path | None, Field(exclude_if=lambda path: path is None)] = None
+    """Your own systems and memory modes, a file like Vela's vela.ini; Arm's stay known."""
+
+    @model_validator(mode="after")
+    def _vela_knows_them(self) -> "Compile":
+        config = VelaConfig.load(self.vela_config)
+        for mode in self.memory_modes:
+            memory_system(self.system, mode, config)
+        return self
 
 
 class Evaluate(_Section):
@@ -219,7 +343,9 @@ class Evaluate(_Section):
         Literal["tflite", "tflm", "emulator"], tyro.conf.arg(aliases=["--runner"])
     ] = "tflite"
     """What executes the integer model."""
-    peers: tuple[Literal["RNNoise", "GTCRN", "DTLN", "UL-UNAS", "DeepFilterNet3"], ...] = ()
+    peers: Annotated[
+        tuple[Literal["RNNoise", "GTCRN", "DTLN", "UL-UNAS", "DeepFilterNet3"], ...], Distinct
+    ] = ()
     """Other enhancers to score on the same files (needs the `peers` extra)."""
     workers: Positive = 2
     """Processes that compute metrics."""
@@ -228,16 +354,16 @@ class Evaluate(_Section):
 class Deployment(_Section):
     """An NPU and the memories around it."""
 
-    accelerator: str = "ethos-u55-128"
+    accelerator: Accelerator = "ethos-u55-128"
     """NPU configuration, by Vela's name."""
-    system: str = "Ethos_U55_High_End_Embedded"
+    system: str = DEFAULT_SYSTEM
     """Vela system configuration: clock and memory bandwidths."""
 
 
 class Study(_Section):
     """Trade-off between quality, size and speed over all variants (`pipeline.sweep`)."""
 
-    deployments: tuple[Deployment, ...] = (
+    deployments: Annotated[tuple[Deployment, ...], Field(min_length=1), Distinct] = (
         Deployment(),
         Deployment(accelerator="ethos-u55-32"),
         Deployment(accelerator="ethos-u55-64"),
@@ -247,18 +373,25 @@ class Study(_Section):
     """Where every model is compiled for; headlines are about the first."""
     sram_bytes: Positive = 320 * 1024
     """SRAM for the arena and for weights copied at boot; what does not fit stays in flash."""
-    headline: tuple[str, ...] = ()
+    headline: Annotated[tuple[str, ...], Distinct] = ()
     """Variants repeated, with the models they come from, for each of `seeds`."""
-    seeds: tuple[int, ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Distinct] = ()
     """Seeds of the repetitions, `seed` excepted."""
     cpus: Positive | None = None
     """CPUs a local Ray may use; none: all. A cluster (RAY_ADDRESS) knows its own."""
+
+    @model_validator(mode="after")
+    def _repetitions_are_whole(self) -> "Study":
+        for given, missing in pairwise(("headline", "seeds", "headline")):
+            if getattr(self, given) and not getattr(self, missing):
+                raise ValueError(f"{given} repeats nothing without {missing}; give both")
+        return self
 
 
 class Config(_Section):
     """All settings of a run."""
 
-    seed: int = 1
+    seed: Seed = 1
     """Seed of everything random."""
     data: Data = Data()
     mixing: Mixing = Mixing()
@@ -282,17 +415,55 @@ class Config(_Section):
                 f"study.cpus = {self.study.cpus}: a training takes train.threads = "
                 f"{self.train.threads}"
             )
+        config = VelaConfig.load(self.compile.vela_config)
+        for deployment in self.study.deployments:
+            for mode in PLACEMENT_MODES:
+                memory_system(deployment.system, mode, config)
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_have_their_snr(self) -> "Config":
+        ranges = ("snr_low_db", "snr_high_db")
+        if self.data.source == "paired" and any(
+            getattr(self.mixing, name) != Mixing.model_fields[name].default for name in ranges
+        ):
+            raise ValueError(
+                'mixing.snr_low_db and snr_high_db are not used with data.source = "paired": the '
+                "recordings are mixed already; leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_make_layers_smaller(self) -> "Config":
+        with_pairs = {DENSE: any(self.model.ranks)}
+        widths = (self.model.bands, *self.model.lstm_units)
+        limit = min(inputs + units for inputs, units in pairwise(widths))
+        for variant in self.compress.variants:
+            has_pairs = with_pairs[variant.parent]
+            with_pairs[variant.name] = has_pairs or variant.rank is not None
+            if variant.rank is None:
+                continue
+            if has_pairs:
+                raise ValueError(
+                    f"variant {variant.name!r}: {variant.parent!r} has low-rank pairs already; "
+                    "leave out rank, or take another parent"
+                )
+            if variant.rank >= limit:
+                raise ValueError(
+                    f"variant {variant.name!r}: rank = {variant.rank} makes a layer that reads "
+                    f"{limit} values no smaller; choose a lower one"
+                )
         return self
 
 
 def load(path: Path) -> Config:
-    """Read and check a TOML file.
+    """Read and check a TOML file, with or without a byte-order mark.
 
     Raises:
         ConfigError: names the file, the key, what was expected and the closest valid name.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
     try:
@@ -308,6 +479,10 @@ def _explain(error: ValidationError) -> list[str]:
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, _keys(Config), n=1, cutoff=0.0)
             lines.append(f"unknown setting {key!r}; did you mean {close[0]!r}?")
+        elif problem["type"] == "value_error":
+            # A rule between settings: its text names them, and its input is a whole section.
+            section = f"{key}: " if key else ""
+            lines.append(section + problem["msg"].removeprefix("Value error, "))
         else:
             lines.append(f"{key} = {problem['input']!r}: {problem['msg']}")
     return lines

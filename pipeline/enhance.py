@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pipeline.cli import reported_errors
 from pipeline.config import Data
 from pipeline.dsp import RATE_HZ, FrontEnd, StreamingEnhancer
+from pipeline.errors import InputError
 from pipeline.progress import Reporter
 from pipeline.recordings import FULL_SCALE, RecordingReader, RecordingWriter
 
@@ -182,10 +183,10 @@ def output_paths(noisy: Sequence[Path], out: Path) -> dict[Path, Path]:
     for path in noisy:
         target = out / f"{path.stem}.wav"
         if target.resolve() == path.resolve():
-            raise ValueError(f"--out {out}: {path} would be overwritten; choose another folder")
+            raise InputError(f"--out {out}: {path} would be overwritten; choose another folder")
         for other, taken in paths.items():
             if taken == target and other != path:
-                raise ValueError(f"{other} and {path} would both be {target}; enhance them apart")
+                raise InputError(f"{other} and {path} would both be {target}; enhance them apart")
         paths[path] = target
     return paths
 
@@ -220,10 +221,10 @@ def _model_path(model: str, peers: tuple[str, ...]) -> Path:
     for path in candidates:
         if path.is_file():
             if path.suffix not in (".tflite", ".safetensors"):
-                raise ValueError(f"{path}: expected a .tflite or .safetensors file")
+                raise InputError(f"{path}: expected a .tflite or .safetensors file")
             return path
     known = sorted({p.stem for p in MODELS.glob("*") if p.suffix in (".tflite", ".safetensors")})
-    raise ValueError(f"--model {model}: neither a file nor one of {', '.join([*known, *peers])}")
+    raise InputError(f"--model {model}: neither a file nor one of {', '.join([*known, *peers])}")
 
 
 def _integer_maker(

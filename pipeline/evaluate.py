@@ -59,10 +59,20 @@ class System:
         return estimate
 
 
+def check(config: Config) -> None:
+    """Refuse peers that cannot be loaded; what is missing of them is downloaded.
+
+    Raises:
+        PipelineError: as `load_peers`.
+    """
+    load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
+
+
 @stage(
     "evaluate",
     needs=("prepare", "train", "compress", "convert", "compile"),
     sections=("data", "mixing", "model", "compress", "compile", "evaluate"),
+    check=check,
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Score every stage's model on the fixed test mixtures, the integer ones hop by hop."""

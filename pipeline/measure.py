@@ -13,21 +13,28 @@ from pipeline.config import Config
 from pipeline.ethosu import Emulator, ProgramCost, load_vela_model, memory_system
 from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
 from pipeline.ethosu.vela import LayerCost
+from pipeline.ethosu.vela_config import VelaConfig
 
 LAYERS = "layers.csv"
 
 
-@stage("measure", needs=("compile",), sections=("compress", "compile"))
+@stage(
+    "measure",
+    needs=("compile",),
+    sections=("compress", "compile"),
+    reads=("compile.vela_config",),
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Collect what one hop costs, by Vela and by the emulator's model; layers go to a table."""
     compiled = run_dir.card("compile").results
+    systems = VelaConfig.load(config.compile.vela_config)
     fields = ("source", "npu_cycles", "total_cycles", "latency_us")
     results: dict[str, list[dict[str, Any]]] = {}
     layers: list[dict[str, Any]] = []
     for variant in config.compress.variants:
         rows = results[variant.name] = []
         for mode, estimate in compiled[variant.name].items():
-            system = memory_system(config.compile.system, mode)
+            system = memory_system(config.compile.system, mode, systems)
             model = load_vela_model(compiled_path(run_dir, variant.name, mode))
             cost = Emulator(model).cost(system)
             rows.append({"memory_mode": mode} | {field: estimate[field] for field in fields})

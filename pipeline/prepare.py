@@ -27,7 +27,12 @@ BATCH_SIZE = 32
 LINES_SHOWN = 20
 
 
-@stage("prepare", needs=(), sections=("data", "mixing", "model"))
+@stage(
+    "prepare",
+    needs=(),
+    sections=("data", "mixing", "model"),
+    reads=("data.clean_dir", "data.noise_dir", "data.noisy_dir"),
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Decode, check and pack the corpus, render augmentation and measure the front end."""
     folder = work_dir / CORPUS

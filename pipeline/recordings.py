@@ -18,13 +18,14 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.dsp import RATE_HZ
+from pipeline.errors import InputError
 
 Array = NDArray[np.float32]
 FULL_SCALE = 32767 / 32768
 _BLOCK_S = 1.0
 
 
-class RecordingError(ValueError):
+class RecordingError(InputError):
     """A recording that cannot be read or written; the text names the file and the way out."""
 
 

@@ -22,6 +22,9 @@ STAGES = {
 def main() -> None:
     """Run what is not up to date and say where the report is."""
     config, run_dir, force = parse("python -m pipeline.run", "Run every stage in order.")
+    with reported_errors():
+        for stage in STAGES.values():
+            stage.check(config)
     for name, stage in STAGES.items():
         with reported_errors():
             card = stage(config, run_dir, force)

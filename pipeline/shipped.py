@@ -18,6 +18,7 @@ from pipeline.artefacts import RunDir, write_json
 from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
 from pipeline.convert import model_path
+from pipeline.errors import InputError
 from pipeline.lowering.read_back import read_step_graph
 from pipeline.models.weights import Weights
 
@@ -60,7 +61,7 @@ def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
     """Fill in train and compress from ``folder``; the corpus is prepared first if need be.
 
     Raises:
-        ValueError: a model or card is missing or damaged; names the file.
+        InputError: a model or card is missing or damaged; names the file.
     """
     prepare.run(config, run_dir)
 
@@ -89,7 +90,7 @@ def _card(folder: Path, name: str) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable model card ({error})") from error
+        raise InputError(f"{path}: not a readable model card ({error})") from error
     return card
 
 

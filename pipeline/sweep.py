@@ -11,14 +11,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipeline import prepare, train
+from pipeline import evaluate, prepare, train
 from pipeline.artefacts import RunDir
 from pipeline.cli import parse, reported_errors
 from pipeline.config import DENSE, Config
 from pipeline.progress import Reporter
-from pipeline.study.farm import Farm, next_done, ray_cluster
+from pipeline.study.farm import Farm, import_ray, next_done, ray_cluster
 from pipeline.study.plan import Task, plan
-from pipeline.study.points import Bench, adopt_model, check_deployments
+from pipeline.study.points import Bench, adopt_model
 from pipeline.study.records import Point, Split, StudyError, points_in
 from pipeline.study.summary import flash_bytes, flash_cost, sram_cost
 
@@ -68,7 +68,9 @@ def export(bench: Bench, tasks: Iterable[Task], folder: Path) -> None:
 
 def open_bench(config: Config, run_dir: RunDir, split: Split) -> Bench:
     """Prepare and train if need be; a search has a folder of its own."""
-    check_deployments(config.study.deployments)
+    import_ray()
+    for stage in (train.run, evaluate.run):
+        stage.check(config)
     prepare.run(config, run_dir)
     train.run(config, run_dir)
     root = run_dir.root.resolve()

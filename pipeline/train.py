@@ -5,16 +5,59 @@ from typing import Any
 
 from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
-from pipeline.config import Config
+from pipeline.config import Config, Model
+from pipeline.errors import InputError
 from pipeline.models.masknet import MaskNet
 from pipeline.models.weights import Weights
 from pipeline.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.progress import Reporter
+from pipeline.quantization import FLOAT
 
 WEIGHTS = "dense.safetensors"
 
 
-@stage("train", needs=("prepare",), sections=("data", "mixing", "model", "train"))
+def check(config: Config) -> None:
+    """Refuse weights to start from that are not a dense network of the configured size.
+
+    Raises:
+        InputError: names the file, what it holds and what the settings ask for.
+    """
+    path = config.train.initial_weights
+    if path is None:
+        return
+    weights = Weights.load(path)
+    if weights.model != config.model:
+        raise InputError(
+            f"train.initial_weights = {str(path)!r} holds a network of {_sizes(weights.model)}; "
+            f"[model] is {_sizes(config.model)}: make them equal"
+        )
+    if weights.scheme != FLOAT:
+        raise InputError(
+            f"train.initial_weights = {str(path)!r} was trained in {weights.scheme.name}; give "
+            "weights of a dense floating-point network, as the train stage writes"
+        )
+    if weights.front_end.bands != config.model.bands:
+        raise InputError(
+            f"train.initial_weights = {str(path)!r} has a front end of "
+            f"{weights.front_end.bands} bands for a network of {config.model.bands}: damaged"
+        )
+    try:
+        weights.build()
+    except InputError as error:
+        raise InputError(f"train.initial_weights = {str(path)!r}: {error}") from error
+
+
+def _sizes(model: Model) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in model.model_dump(mode="json").items())
+
+
+@stage(
+    "train",
+    needs=("prepare",),
+    sections=("data", "mixing", "model", "train"),
+    reads=("train.initial_weights",),
+    check=check,
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Train the dense floating-point network."""
     from pipeline.keras import limit_threads

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compression.structures import Energies
+from pipeline.errors import InputError
 
 
 def adaptive_magnitude(energies: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -44,7 +45,7 @@ def groups_to_keep(
         Booleans of the same shapes; with ``multiple`` 1 exactly the requested number is False.
 
     Raises:
-        ValueError: a family would become empty; names it.
+        InputError: a family would become empty; names it.
     """
     scores = {name: adaptive_magnitude(array) for name, array in energies.items()}
     everything = np.concatenate([array.ravel() for array in scores.values()])
@@ -63,10 +64,10 @@ def check_not_empty(name: str, keep: NDArray[np.bool_], sparsity: float) -> None
     """Refuse to remove everything of a family.
 
     Raises:
-        ValueError: names the family and what to change.
+        InputError: names the family and what to change.
     """
     if not keep.any():
-        raise ValueError(
+        raise InputError(
             f"sparsity {sparsity} leaves {name!r} empty; lower the target or make it larger"
         )
 

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.models.lstm import LSTM
 from pipeline.models.weights import Weights
 
@@ -23,16 +24,16 @@ def with_low_rank(weights: Weights, rank: int, features: NDArray[np.float32]) ->
         features: network input of real audio, ``[batch, time, bands]``.
 
     Raises:
-        ValueError: a layer has a pair already, or reads too few values for one; names it.
+        InputError: a layer has a pair already, or reads too few values for one; names it.
     """
     network = weights.build()
     arrays = dict(weights.arrays)
     x = features
     for layer in network.lstms:
         if layer.basis is not None:
-            raise ValueError(f"{layer.name} is a low-rank pair already; take another parent")
+            raise InputError(f"{layer.name} is a low-rank pair already; take another parent")
         if rank >= layer.inputs + layer.units:
-            raise ValueError(
+            raise InputError(
                 f"rank {rank} makes {layer.name}, which reads {layer.inputs + layer.units} "
                 "values, no smaller; choose a lower one"
             )

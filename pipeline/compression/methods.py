@@ -21,7 +21,7 @@ def structure_of(model: MaskNet, variant: Variant, sizes: Model) -> Structure:
     """What the variant removes together in a network of this size."""
     shapes = {matrix.name: matrix.shape for matrix in model.matrices}
     if variant.structure == "block":
-        return BlockStructure(shapes, *variant.block)
+        return BlockStructure(shapes, *variant.block_size)
     if variant.structure == "unit":
         return UnitStructure(shapes, unit_layers(sizes))
     return WeightStructure(shapes)
@@ -35,9 +35,7 @@ def callbacks_for(
     end = _prune_end(settings, steps)
     callbacks: list[Callback] = []
     if variant.regularizer != "none":
-        callbacks.append(
-            Regularizer(model, structure, variant.regularizer, variant.regularizer_strength, end)
-        )
+        callbacks.append(Regularizer(model, structure, variant.regularizer, variant.strength, end))
     if variant.sparsity > 0:
         schedule = RisingSparsity(variant.sparsity, end, settings.prune_every)
         callbacks.append(

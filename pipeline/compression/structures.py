@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.models.units import NO_UNIT, UnitLayer
 
 Array = NDArray[np.float32]
@@ -67,7 +68,7 @@ class BlockStructure:
     """Tiles of ``rows`` inputs by ``columns`` outputs, as TF-MOT's ``block_size`` counts them.
 
     Raises:
-        ValueError: a matrix is not a whole number of blocks; names it and the sizes that fit.
+        InputError: a matrix is not a whole number of blocks; names it and the sizes that fit.
     """
 
     multiple = 1
@@ -75,7 +76,7 @@ class BlockStructure:
     def __init__(self, shapes: Mapping[str, tuple[int, int]], rows: int, columns: int) -> None:
         for name, shape in shapes.items():
             if shape[0] % rows or shape[1] % columns:
-                raise ValueError(
+                raise InputError(
                     f"matrix {name!r} of {shape[0]} x {shape[1]} is not a whole number of "
                     f"{rows} x {columns} blocks; choose divisors of {shape[0]} and {shape[1]}"
                 )

@@ -18,6 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from pipeline.errors import InputError
+
 RATE_HZ = 16_000
 MAX_DURATION_S = 2 * 3600
 MIN_DURATION_S = 0.3
@@ -53,7 +55,7 @@ _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 _OGG_END_OF_STREAM = 4
 
 
-class AudioFileError(ValueError):
+class AudioFileError(InputError):
     """A file that cannot be used. `reason` says what is wrong, `remedy` how to mend it."""
 
     def __init__(self, path: PurePath | str, reason: str, remedy: str) -> None:

@@ -21,13 +21,14 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pipeline.corpora.store import Clip
+from pipeline.errors import PipelineError
 
 _MAX_MEMBER_BYTES = 256 << 20
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER_BYTES = 60
 
 
-class PackageError(RuntimeError):
+class PackageError(PipelineError, RuntimeError):
     """A package that cannot be fetched or is not what the table says."""
 
 

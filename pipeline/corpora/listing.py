@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from pipeline.corpora.audio import AudioFileError, printable
+from pipeline.errors import InputError
 
 _CHECKPOINT = "-checkpoint"  # what notebooks append to the names of the copies they keep
 
 
-class FolderError(ValueError):
+class FolderError(InputError):
     """A folder that is missing, holds no audio, or does not match its counterpart."""
 
 

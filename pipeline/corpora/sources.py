@@ -10,6 +10,7 @@ from pipeline.corpora import debian, embedded
 from pipeline.corpora.folders import folder_material
 from pipeline.corpora.material import Material
 from pipeline.corpora.pairing import paired_material
+from pipeline.errors import InputError
 
 Progress = Callable[[int, int], None]
 
@@ -57,13 +58,13 @@ def material_of(
             may be given.
 
     Raises:
-        ValueError: no such source, or a folder it needs is not given.
+        InputError: no such source, or a folder it needs is not given.
         PackageError, FolderError: see `debian.fetch`, `folders` and `pairing`.
     """
     if source not in SOURCES:
-        raise ValueError(f"no source {source!r}; choose {', '.join(SOURCES)}")
+        raise InputError(f"no source {source!r}; choose {', '.join(SOURCES)}")
     needed = [folders.get(name) for name in SOURCES[source].needs]
     given = [folder.expanduser() for folder in needed if folder is not None]
     if len(given) < len(needed):
-        raise ValueError(f"source {source!r} needs {' and '.join(SOURCES[source].needs)}")
+        raise InputError(f"source {source!r} needs {' and '.join(SOURCES[source].needs)}")
     return SOURCES[source].open(*given, progress)

@@ -29,6 +29,7 @@ from pipeline.corpora.audio import (
     printable,
     trim_silence,
 )
+from pipeline.errors import InputError
 
 SPLITS = ("train", "valid", "test")
 SPEECH, NOISE, NOISY = "speech", "noise", "noisy"
@@ -39,7 +40,7 @@ _LISTED = 5
 _NOISE_TRIM_DB = 60.0
 
 
-class StoreError(ValueError):
+class StoreError(InputError):
     """A store that is missing, damaged or empty."""
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.corpora.audio import RATE_HZ, active_power, to_db
 from pipeline.corpora.store import Store, StoredClip
+from pipeline.errors import InputError
 
 SPEECH_DBFS = -26.0
 PEAK = 0.95
@@ -28,7 +29,7 @@ _FORMAT = 1
 _HASH_DIGITS = 16
 
 
-class MixtureListError(ValueError):
+class MixtureListError(InputError):
     """A mixture list that is malformed or does not fit the stores."""
 
 

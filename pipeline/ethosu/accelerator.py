@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import OptionError
+
 SHRAM_BANK_BYTES = 1024
 LUT_BANKS = 2
 LUT_SLOT_BYTES = 256
@@ -75,8 +77,8 @@ def get_accelerator(name: str) -> Accelerator:
     """Looks up a configuration by Vela's name, e.g. "ethos-u55-128".
 
     Raises:
-        ValueError: unknown name; the message lists the valid ones.
+        OptionError: unknown name; the message lists the valid ones.
     """
     if name not in ACCELERATORS:
-        raise ValueError(f"unknown accelerator {name!r}; choose one of {', '.join(ACCELERATORS)}")
+        raise OptionError(f"unknown accelerator {name!r}; choose one of {', '.join(ACCELERATORS)}")
     return ACCELERATORS[name]

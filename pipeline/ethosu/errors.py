@@ -7,6 +7,10 @@ class EthosUError(Exception):
     """Base of every error of this package."""
 
 
+class OptionError(EthosUError, ValueError):
+    """No such accelerator, system, memory mode or strategy; or its description is wrong."""
+
+
 class ModelError(EthosUError):
     """The file is not a Vela-compiled model this package can load."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import configparser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import ethosu
+from .errors import OptionError
+from .vela_config import ARM, DEFAULT_SYSTEM, VelaConfig
 
 AXI_BEAT_BYTES = 8
-_REGION_AREAS = {0: "const_mem_area", 1: "arena_mem_area", 2: "cache_mem_area"}
+_PORTS = {"Axi0": 0, "Axi1": 1}
+_MEMORIES = ("Sram", "Dram", "OnChipFlash", "OffChipFlash")
+_FLASH, _RAM = _MEMORIES[1:], _MEMORIES[:2]
+# What Vela lets lie behind each region's port. Constants alone may share the SRAM with all else.
+_REGION_AREAS = {"const_mem_area": _FLASH, "arena_mem_area": _RAM, "cache_mem_area": ("Sram",)}
 
 
 @dataclass(frozen=True)
@@ -43,49 +47,54 @@ class MemorySystem:
 
 
 @cache
-def _vela_config() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser()
-    parser.read_string((Path(ethosu.__path__[0]) / "config_files" / "Arm" / "vela.ini").read_text())
-    return parser
-
-
-@cache
 def memory_system(
-    system_config: str = "Ethos_U55_High_End_Embedded", memory_mode: str = "Shared_Sram"
+    system_config: str = DEFAULT_SYSTEM,
+    memory_mode: str = "Shared_Sram",
+    config: VelaConfig = ARM,
 ) -> MemorySystem:
     """Vela's description of a system (`System_Config.*`) and memory mode (`Memory_Mode.*`).
 
     Raises:
-        ValueError: a name Vela's configuration file does not have.
+        OptionError: a name that the configuration does not have, or a value that Vela refuses.
     """
-    config = _vela_config()
-    for section in (f"System_Config.{system_config}", f"Memory_Mode.{memory_mode}"):
-        if section not in config:
-            names = [name for name in config if name.startswith(section.split(".")[0])]
-            raise ValueError(f"no [{section}] in Vela's configuration; it has {', '.join(names)}")
-    system = config[f"System_Config.{system_config}"]
-    ports = tuple(_timing(system, system[f"axi{port}_port"]) for port in (0, 1))
-    areas = [_inherited(memory_mode, area) for area in _REGION_AREAS.values()]
-    read_only, scratch, fast = (int(area.removeprefix("Axi")) for area in areas)
+    system, mode = config.system(system_config), config.memory_mode(memory_mode)
+    where = f"system {system_config!r}, memory mode {memory_mode!r}"
+    try:
+        clock_hz = _positive(system, "core_clock")
+        ports = tuple(_timing(system, system[f"axi{port}_port"]) for port in (0, 1))
+        areas = [mode[name] for name in _REGION_AREAS]
+        region_ports = [_PORTS[area] for area in areas]
+    except KeyError as error:
+        raise OptionError(f"{where}: {error} is missing or no port") from None
+    except ValueError as error:
+        raise OptionError(f"{where}: {error}") from None
+    for (area, allowed), port in zip(_REGION_AREAS.items(), region_ports, strict=True):
+        shared = len(set(region_ports)) == 1 and ports[port].name == "Sram"
+        if ports[port].name not in allowed and not shared:
+            raise OptionError(
+                f"{where}: {area} is {ports[port].name}, expected {' or '.join(allowed)}"
+            )
     return MemorySystem(
         name=f"{system_config}/{memory_mode}",
-        clock_hz=float(system["core_clock"]),
+        clock_hz=clock_hz,
         ports=(ports[0], ports[1]),
-        region_ports=(read_only, scratch, fast),
+        region_ports=(region_ports[0], region_ports[1], region_ports[2]),
     )
 
 
-def _timing(system: configparser.SectionProxy, memory: str) -> MemoryTiming:
+def _timing(system: Mapping[str, str], memory: str) -> MemoryTiming:
+    if memory not in _MEMORIES:
+        raise ValueError(f"{memory!r} is no memory, expected {', '.join(_MEMORIES)}")
     return MemoryTiming(
         name=memory,
-        bytes_per_cycle=AXI_BEAT_BYTES * float(system[f"{memory}_clock_scale"]),
+        bytes_per_cycle=AXI_BEAT_BYTES * _positive(system, f"{memory}_clock_scale"),
         read_latency_cycles=int(system[f"{memory}_read_latency"]),
         write_latency_cycles=int(system[f"{memory}_write_latency"]),
     )
 
 
-def _inherited(memory_mode: str, key: str) -> str:
-    section = _vela_config()[f"Memory_Mode.{memory_mode}"]
-    if key in section:
-        return section[key]
-    return _inherited(section["inherit"].removeprefix("Memory_Mode."), key)
+def _positive(section: Mapping[str, str], key: str) -> float:
+    value = float(section[key])
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{key} is {section[key]}, expected a positive number")
+    return value

@@ -6,7 +6,6 @@ serves its compiler decisions and is not a measurement.
 
 from __future__ import annotations
 
-import configparser
 import csv
 import os
 import subprocess
@@ -14,24 +13,23 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import ethosu.vela
 from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.Model import Model
 
 from .accelerator import get_accelerator
 from .errors import CpuOperatorError, EthosUError, ModelError
+from .memory_system import memory_system
 from .operations import ByteRange, Convolution, Dma
 from .program import build_program
 from .stream import decode_commands, parse_driver_payload
 from .uncompiled import read_uncompiled
+from .vela_config import ARM, DEFAULT_SYSTEM, VELA_NAME, VelaConfig, check_choice
 
 Optimise = Literal["Performance", "Size"]
 
-_CONFIG_FILE = Path(ethosu.vela.__file__).parent.parent / "config_files" / "Arm" / "vela.ini"
 _NPU_OPERATOR = b"ethos-u"
 _READ_ONLY_REGION = 0
 _TIMEOUT_S = 600
@@ -120,55 +118,41 @@ class CompiledModel:
         return self.total_cycles / self.clock_hz * 1e6
 
 
-@cache
-def system_configs() -> tuple[str, ...]:
-    """Names of the Ethos-U55 systems (clock, SRAM and flash speed) in Arm's configuration file."""
-    return tuple(n for n in _section_names("System_Config") if n.startswith("Ethos_U55"))
-
-
-@cache
-def memory_modes() -> tuple[str, ...]:
-    """Names of the memory modes: Sram_Only = weights in SRAM, Shared_Sram = weights in flash.
-
-    The Dedicated_Sram modes are left out: they need a writable second memory, which no Ethos-U55
-    system has.
-    """
-    return tuple(n for n in _section_names("Memory_Mode") if not n.startswith("Dedicated"))
-
-
 def compile(
     tflite_path: Path,
     out_dir: Path,
     accelerator: str = "ethos-u55-128",
-    system_config: str = "Ethos_U55_High_End_Embedded",
+    system_config: str = DEFAULT_SYSTEM,
     memory_mode: str = "Shared_Sram",
     optimise: Optimise = "Performance",
     allow_cpu_fallback: bool = False,
+    config: VelaConfig = ARM,
 ) -> CompiledModel:
     """Write `<out_dir>/<stem>_vela.tflite` and return what it holds and costs.
 
     Nothing is left in `out_dir` on an error.
 
     Raises:
-        ValueError: unknown accelerator, system, memory mode or strategy, listing the valid ones.
+        OptionError: unknown accelerator, system, memory mode or strategy, listing the valid ones.
         ModelError: not an uncompiled TFLite model; the text says what it is.
         VelaError: Vela cannot compile the model.
         CpuFallbackError: some operator stays on the CPU and `allow_cpu_fallback` is false.
     """
     get_accelerator(accelerator)
-    _check_choice("system_config", system_config, system_configs())
-    _check_choice("memory_mode", memory_mode, memory_modes())
-    _check_choice("optimise", optimise, get_args(Optimise))
+    memory_system(system_config, memory_mode, config)
+    check_choice("optimise", optimise, get_args(Optimise))
     read_uncompiled(tflite_path)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".vela-") as scratch:
+        systems = Path(scratch) / "systems.ini"
+        systems.write_text(config.text(system_config, memory_mode), encoding="utf-8")
         _run_vela(
             tflite_path.resolve(),
             Path(scratch),
             f"--accelerator-config={accelerator}",
-            f"--config={_CONFIG_FILE}",
-            f"--system-config={system_config}",
-            f"--memory-mode={memory_mode}",
+            f"--config={systems}",
+            f"--system-config={VELA_NAME}",
+            f"--memory-mode={VELA_NAME}",
             f"--optimise={optimise}",
             "--verbose-performance",
         )
@@ -176,7 +160,7 @@ def compile(
         flash, arena_bytes, cpu_operators = _read_model(built.read_bytes())
         if cpu_operators and not allow_cpu_fallback:
             raise CpuFallbackError(tflite_path, cpu_operators)
-        summary = _read_summary(Path(scratch) / f"{tflite_path.stem}_summary_{system_config}.csv")
+        summary = _read_summary(Path(scratch) / f"{tflite_path.stem}_summary_{VELA_NAME}.csv")
         layers = _read_layers(Path(scratch) / f"{tflite_path.stem}_per-layer.csv")
         path = out_dir / built.name
         os.replace(built, path)
@@ -193,19 +177,6 @@ def compile(
         layers=layers,
         cpu_operators=cpu_operators,
     )
-
-
-def _section_names(prefix: str) -> list[str]:
-    parser = configparser.ConfigParser()
-    with _CONFIG_FILE.open() as file:
-        parser.read_file(file)
-    sections = (section.partition(".") for section in parser.sections())
-    return [name for kind, _, name in sections if kind == prefix]
-
-
-def _check_choice(option: str, value: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        raise ValueError(f"unknown {option} {value!r}; choose one of {', '.join(valid)}")
 
 
 def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> None:

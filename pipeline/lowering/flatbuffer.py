@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from pipeline.errors import InputError
 from pipeline.lowering.tflite_file import TfliteFile
 
 Activation = Literal["none", "relu"]
@@ -47,7 +48,7 @@ _VERSION = {
 }
 
 
-class GraphError(ValueError):
+class GraphError(InputError):
     """A tensor or operator the TFLite integer specification forbids; the text names the tensor."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.config import Model
 from pipeline.dsp import FrontEnd
+from pipeline.errors import InputError
 from pipeline.models.masknet import MaskNet
 from pipeline.models.weights import Weights
 from pipeline.quantization import INT8, INT16
@@ -30,7 +31,7 @@ def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
         `build_step_graph` makes the same integers from them again.
 
     Raises:
-        ValueError: the file is not such a graph.
+        InputError: the file is not such a graph.
     """
     import tensorflow as tf
 
@@ -38,10 +39,10 @@ def read_step_graph(model: bytes, front_end: FrontEnd) -> Weights:
         interpreter = tf.lite.Interpreter(model_content=model)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"not a readable TFLite model: {error}") from error
+        raise InputError(f"not a readable TFLite model: {error}") from error
     details = {detail["name"]: detail for detail in interpreter.get_tensor_details()}
     if "dense_relu" not in details or "features" not in details:
-        raise ValueError("the TFLite model was not written by this pipeline's convert stage")
+        raise InputError("the TFLite model was not written by this pipeline's convert stage")
 
     def width(tensor: str) -> int:
         return int(details[tensor]["shape"][-1])

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.lowering.flatbuffer import Graph, Tensor
 from pipeline.lowering.windows import Window, cheapest_windows
 from pipeline.models.weights import Weights
@@ -48,11 +49,11 @@ def integer_matrix(weights: Weights, name: str) -> IntegerMatrix:
     """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training.
 
     Raises:
-        ValueError: nothing is left of it; names it.
+        InputError: nothing is left of it; names it.
     """
     masked = weights.arrays[f"{name}/kernel"] * weights.arrays[f"{name}/mask"]
     if not masked.any():
-        raise ValueError(f"matrix {name!r} has no weight left; lower its sparsity")
+        raise InputError(f"matrix {name!r} has no weight left; lower its sparsity")
     largest = np.maximum(np.abs(masked).max(), np.float32(MIN_WEIGHT))
     step = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
     integers = STORED_STEPS * half_away(masked / np.float32(step)).astype(np.int8)
@@ -68,11 +69,11 @@ def build_step_graph(weights: Weights, name: str, cut: Cut = cheapest_windows) -
         cut: how each matrix is divided into smaller products.
 
     Raises:
-        ValueError: the weights were trained in floating point.
+        InputError: the weights were trained in floating point.
     """
     scheme = weights.scheme
     if not scheme.quantize_weights:
-        raise ValueError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
+        raise InputError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
     return _Builder(weights, name, cut).build()
 
 
@@ -187,5 +188,5 @@ class _Builder:
 
 def _given(grid: Grid | None) -> Grid:
     if grid is None:
-        raise ValueError("an integer scheme must give every tensor a grid")
+        raise InputError("an integer scheme must give every tensor a grid")
     return grid

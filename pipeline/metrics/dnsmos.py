@@ -53,7 +53,7 @@ class Dnsmos:
 
     @classmethod
     def load(cls, cache_dir: Path) -> Dnsmos:
-        """Load the pinned network through `cache_dir`. Raises WheelError or ImportError."""
+        """Load the pinned network through `cache_dir`. Raises WheelError or InputError."""
         (member,) = WHEEL.members
         return cls(onnx_session(fetch(WHEEL, cache_dir) / member))
 

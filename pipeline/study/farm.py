@@ -15,6 +15,21 @@ from pipeline.study.records import StudyError
 OBJECT_STORE_BYTES = 100_000_000
 
 
+def import_ray() -> Any:
+    """The module.
+
+    Raises:
+        StudyError: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise StudyError(
+            f"the study runs on Ray ({error}): install it with `pip install -e .[study]`"
+        ) from error
+    return ray
+
+
 @contextlib.contextmanager
 def ray_cluster(config: Config) -> Iterator[int]:
     """Connect to the cluster at RAY_ADDRESS, or start Ray on this machine; gives its CPUs.
@@ -23,12 +38,7 @@ def ray_cluster(config: Config) -> Iterator[int]:
         StudyError: Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise StudyError(
-            f"the study runs on Ray ({error}): install it with `pip install -e .[study]`"
-        ) from error
+    ray = import_ray()
     local = {
         "num_cpus": config.study.cpus,
         "object_store_memory": OBJECT_STORE_BYTES,

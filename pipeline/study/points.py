@@ -9,14 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artefacts import RunDir, sha256_json, tool_versions, write_atomically
+from pipeline.artefacts import (
+    RunDir,
+    digests_of,
+    sha256_json,
+    tool_versions,
+    write_atomically,
+)
 from pipeline.compile import summary
 from pipeline.compress import RESULT, compress_variant
-from pipeline.config import DENSE, Config, Deployment
+from pipeline.config import DENSE, PLACEMENT_MODES, Config, Deployment
 from pipeline.convert import write_model
 from pipeline.corpora.testset import Mixture
 from pipeline.ethosu import memory_system, vela
-from pipeline.ethosu.accelerator import get_accelerator
+from pipeline.ethosu.vela_config import ARM, VelaConfig
 from pipeline.evaluate import in_float, streamed
 from pipeline.metrics.peers import Enhancer, enhancers, load_peers
 from pipeline.metrics.quality import (
@@ -90,8 +96,9 @@ class Bench:
     def point_key(self, task: Task) -> str:
         """Of everything that decides a point."""
         deployments = [d.model_dump(mode="json") for d in self.config.study.deployments]
-        sram_bytes = self.config.study.sram_bytes
-        return sha256_json([self.model_key(task), deployments, sram_bytes, self.split])
+        parts = [self.model_key(task), deployments, self.config.study.sram_bytes, self.split]
+        files = digests_of(self.config, ("compile.vela_config",), self.run_dir)
+        return sha256_json([*parts, files] if files else parts)
 
     def reference_key(self) -> str:
         """Of everything that decides what points are compared with."""
@@ -116,6 +123,11 @@ class Bench:
         path = self.point(DENSE)
         return path.exists() and Reference.load(path).key == self.reference_key()
 
+    @property
+    def systems(self) -> VelaConfig:
+        """What Vela knows of systems and memory modes."""
+        return VelaConfig.load(self.config.compile.vela_config)
+
     def mixtures(self) -> list[Mixture]:
         """What is scored."""
         return list(prepared_corpus(self.run_dir).mixtures(self.split))
@@ -126,17 +138,6 @@ class Bench:
 
     def _inputs(self) -> dict[str, str]:
         return {need: self.run_dir.card(need).key for need in ("prepare", "train")}
-
-
-def check_deployments(deployments: Sequence[Deployment]) -> None:
-    """Find a name that Vela does not know before hours are spent.
-
-    Raises:
-        ValueError: lists the names there are.
-    """
-    for deployment in deployments:
-        get_accelerator(deployment.accelerator)
-        memory_system(deployment.system)
 
 
 def adopt_model(bench: Bench, task: Task, models: Path) -> bool:
@@ -225,13 +226,15 @@ def make_point(bench: Bench, task: Task) -> None:
         costs=tuple(
             cost
             for deployment in bench.config.study.deployments
-            for cost in costs(tflite, deployment, bench.config.study.sram_bytes)
+            for cost in costs(tflite, deployment, bench.config.study.sram_bytes, bench.systems)
         ),
         versions=tool_versions(),
     ).save(bench.point(task.name))
 
 
-def costs(tflite: Path, deployment: Deployment, sram_bytes: int) -> Iterator[Cost]:
+def costs(
+    tflite: Path, deployment: Deployment, sram_bytes: int, systems: VelaConfig = ARM
+) -> Iterator[Cost]:
     """Compile for every placement of the weights.
 
     Args:
@@ -239,24 +242,33 @@ def costs(tflite: Path, deployment: Deployment, sram_bytes: int) -> Iterator[Cos
         deployment: NPU and memories.
         sram_bytes: there is for arena and copied weights; if they do not fit, that placement is
             left out. With the weights in SRAM from the start it is not asked, for comparison.
+        systems: describes the deployment's.
     """
-    in_flash = _compiled(tflite, deployment, "Shared_Sram")
-    in_sram = _compiled(tflite, deployment, "Sram_Only")
+    flash_mode, sram_mode = PLACEMENT_MODES
+    in_flash = _compiled(tflite, deployment, flash_mode, systems)
+    in_sram = _compiled(tflite, deployment, sram_mode, systems)
     yield Cost(placement="flash", sram_bytes=in_flash["arena_bytes"], boot=None, **in_flash)
     constants = Flash(**in_sram["flash"]).constants
     needed = constants + in_sram["arena_bytes"]
     if needed <= sram_bytes:
-        flash = memory_system(deployment.system, "Shared_Sram").memory(FLASH_REGION)
+        flash = memory_system(deployment.system, flash_mode, systems).memory(FLASH_REGION)
         boot = Boot(bytes=constants, cycles=math.ceil(constants / flash.bytes_per_cycle))
         yield Cost(placement="sram_copy", sram_bytes=needed, boot=boot, **in_sram)
     yield Cost(placement="sram", sram_bytes=needed, boot=None, **in_sram)
 
 
-def _compiled(tflite: Path, deployment: Deployment, mode: str) -> dict[str, Any]:
+def _compiled(
+    tflite: Path, deployment: Deployment, mode: str, systems: VelaConfig
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         compiled = summary(
             vela.compile(
-                tflite, Path(scratch), deployment.accelerator, deployment.system, memory_mode=mode
+                tflite,
+                Path(scratch),
+                deployment.accelerator,
+                deployment.system,
+                memory_mode=mode,
+                config=systems,
             )
         )
     del compiled["layers"]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pipeline.artefacts import write_json
 from pipeline.config import DENSE, Model, Variant
+from pipeline.errors import InputError
 from pipeline.reporting.results import Count, Flash
 
 Split = Literal["valid", "test"]
@@ -19,7 +20,7 @@ PLACEMENTS: dict[Placement, str] = {
 }
 
 
-class StudyError(ValueError):
+class StudyError(InputError):
     """A point is damaged, missing or could not be made."""
 
 

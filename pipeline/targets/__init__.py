@@ -13,11 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
+
 Array = NDArray[Any]
 _NEXT = "_next"
 
 
-class TargetError(ValueError):
+class TargetError(InputError):
     """A model or its inputs do not fit the runner; the text names the tensor."""
 
 

@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.dsp import RATE_HZ
+from pipeline.errors import PipelineError
 from pipeline.targets import Array
 from pipeline.targets.package import ModelPackage
 from pipeline.targets.protocol import FirmwareLog
@@ -20,7 +21,7 @@ PACKAGE_FILE = "model.package"
 _NOISY_FILE, _ENHANCED_FILE, _TRACE_FILE = "noisy.wav", "enhanced.wav", "trace.bin"
 
 
-class BoardError(RuntimeError):
+class BoardError(PipelineError, RuntimeError):
     """The board or its simulator could not be used; the text says how to mend that."""
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.dsp import RATE_HZ
+from pipeline.errors import InputError
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.targets.board import BoardError
 from pipeline.targets.board_options import add_board_options, models_in, open_board
@@ -67,7 +68,7 @@ def _parse() -> argparse.Namespace:
 def _read(path: Path) -> tuple[NDArray[np.int16], None]:
     samples, rate_hz = soundfile.read(path, dtype="int16")
     if rate_hz != RATE_HZ or samples.ndim != 1:
-        raise ValueError(f"{path}: {rate_hz} Hz, shape {samples.shape}; expected 16 kHz mono")
+        raise InputError(f"{path}: {rate_hz} Hz, shape {samples.shape}; expected 16 kHz mono")
     return samples, None
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.errors import InputError
+
 
 class Row(BaseModel):
     """One mixture through one model on one board; costs are means over its hops."""
@@ -35,7 +37,7 @@ class Journal:
         """Open or create.
 
         Raises:
-            ValueError: a line is not a row; the text names it.
+            InputError: a line is not a row; the text names it.
         """
         self._path = path
         self._rows: list[Row] = []
@@ -46,7 +48,7 @@ class Journal:
             try:
                 self._rows.append(Row.model_validate_json(line))
             except ValidationError as error:
-                raise ValueError(f"{path}: line {number} is not a result; delete it") from error
+                raise InputError(f"{path}: line {number} is not a result; delete it") from error
         if whole != content:
             path.write_bytes(whole)
 

@@ -15,6 +15,7 @@ from pipeline.corpora import embedded
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.store import Store, build_store
 from pipeline.corpora.testset import LISTS_DIR, Mixture, load_mixtures
+from pipeline.errors import InputError
 
 FULL_SCALE = 32768
 _LIST = LISTS_DIR / "embedded_test.json"
@@ -44,10 +45,10 @@ def board_mixtures(corpus: Path | None = None, per_snr: int | None = None) -> li
         per_snr: how many of each SNR, the first ones of the list; None for all.
 
     Raises:
-        ValueError: `per_snr` is below 1, or the corpus is damaged or not one.
+        InputError: `per_snr` is below 1, or the corpus is damaged or not one.
     """
     if per_snr is not None and per_snr < 1:
-        raise ValueError(f"mixtures per SNR: expected at least 1, got {per_snr}")
+        raise InputError(f"mixtures per SNR: expected at least 1, got {per_snr}")
     if corpus is not None:
         return _first(Corpus(corpus).mixtures("test"), per_snr)
     clips = [clip for clip in embedded.clips() if clip.split == "test"]

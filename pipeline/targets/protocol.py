@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from pipeline.errors import InputError, PipelineError
+
 VERSION = 1
 END_OF_TRANSMISSION = "\x04"
 _MAX_LINE_CHARACTERS = 4096
@@ -21,7 +23,7 @@ _PREFIX = '{"v":'
 Count = Annotated[int, Field(ge=0, lt=1 << 64)]
 
 
-class ProtocolError(ValueError):
+class ProtocolError(InputError):
     """The console does not hold a sound sequence of reports; the text names the line."""
 
 
@@ -148,7 +150,7 @@ _ADVICE = {
 }
 
 
-class FirmwareError(RuntimeError):
+class FirmwareError(PipelineError, RuntimeError):
     """The firmware reported an error."""
 
     def __init__(self, error: Error) -> None:

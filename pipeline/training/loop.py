@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from pipeline.artefacts import write_atomically
 from pipeline.dsp.frontend import FrontEnd
+from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.models.masknet import MaskNet
 from pipeline.training.batches import Batch, MixtureSource, prefetched
@@ -157,7 +158,7 @@ def fit(
         loss, mask_gradients = train_step(arrays, tf.constant(decay, tf.float32))
         losses.append(float(loss))
         if not np.isfinite(losses[-1]):
-            raise ValueError(
+            raise InputError(
                 f"training: the loss of step {step} is {losses[-1]}; lower the learning rate"
             )
         for learner in learners:

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.ethosu import ModelError, vela
+from pipeline.ethosu.errors import OptionError
+from pipeline.ethosu.memory_system import memory_system
+from pipeline.ethosu.vela_config import ARM, VelaConfig
 from pipeline.lowering.flatbuffer import Graph
 
 INPUTS, UNITS = 128, 256
@@ -83,7 +86,7 @@ def test_weights_in_sram_cost_fewer_cycles_and_the_same_flash(tmp_path: Path) ->
 
 @pytest.mark.parametrize("macs", [32, 64, 128, 256])
 def test_every_accelerator_and_system_compiles(macs: int, tmp_path: Path) -> None:
-    for system in vela.system_configs():
+    for system in ARM.systems():
         compiled = vela.compile(
             write_model(tmp_path / "net.tflite"),
             tmp_path / "out",
@@ -130,3 +133,71 @@ def test_broken_files_are_refused_whole(content: bytes, tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.tflite"):
         vela.compile(tmp_path / "absent.tflite", tmp_path / "out")
+
+
+OWN = """
+[System_Config.Slow_Flash]
+inherit=System_Config.Ethos_U55_High_End_Embedded
+OffChipFlash_clock_scale=0.0625
+
+[Memory_Mode.Shared]
+inherit=Memory_Mode.Shared_Sram
+arena_cache_size=65536
+"""
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_ones_own_configuration_is_compiled_for(mark: bytes, tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_bytes(mark + OWN.encode())
+    config = VelaConfig.load(tmp_path / "own.ini")
+    assert config.systems() == (*ARM.systems(), "Slow_Flash")
+    assert config.memory_modes() == ("Sram_Only", "Shared_Sram", "Shared")
+    path = write_model(tmp_path / "net.tflite")
+    arm = vela.compile(path, tmp_path)
+    own = vela.compile(path, tmp_path, "ethos-u55-128", "Slow_Flash", "Shared", config=config)
+    assert own.flash == arm.flash
+    assert own.clock_hz == arm.clock_hz
+    assert own.total_cycles > 1.5 * arm.total_cycles  # Its flash has half the bandwidth.
+    assert memory_system("Slow_Flash", "Shared", config).memory(0).bytes_per_cycle == 0.5
+    with pytest.raises(ValueError, match="unknown system 'Slow_Flash'"):
+        vela.compile(path, tmp_path, system_config="Slow_Flash")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"hello", "own.ini: cannot be read as a Vela configuration: .*no section headers"),
+        (b"\xff\xfe", "own.ini: cannot be read as a Vela configuration: .*can't decode"),
+        (b"[Board]\nclock=1", r"own.ini: has neither a \[System_Config.NAME\] nor a"),
+        (b"[Memory_Mode.X]\n[Memory_Mode.X]", "already exists"),
+    ],
+)
+def test_a_damaged_configuration_is_named(text: bytes, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_bytes(text)
+    with pytest.raises(OptionError, match=problem):
+        VelaConfig.load(tmp_path / "own.ini")
+
+
+@pytest.mark.parametrize(
+    ("system", "mode", "problem"),
+    [
+        ("core_clock=fast", "", "could not convert string to float: 'fast'"),
+        ("core_clock=0", "", "core_clock is 0, expected a positive number"),
+        ("core_clock=nan", "", "core_clock is nan, expected a positive number"),
+        ("axi1_port=Disk", "", "'Disk' is no memory, expected Sram, Dram,"),
+        ("axi1_port=Dram", "", "'Dram_clock_scale' is missing"),
+        ("inherit=System_Config.X", "", r"\[System_Config.X\] cannot inherit from"),
+        ("inherit=System_Config.Y", "", r"\[System_Config.X\] cannot inherit from"),
+        ("", "arena_mem_area=Axi1", "arena_mem_area is OffChipFlash, expected Sram or Dram"),
+        ("", "cache_mem_area=Axi2", "'Axi2'"),
+        ("axi1_port=Sram", "", "const_mem_area is Sram, expected Dram or OnChipFlash"),
+    ],
+)
+def test_what_vela_refuses_is_refused_before(system: str, mode: str, problem: str) -> None:
+    base = "" if "inherit" in system else "inherit=System_Config.Ethos_U55_High_End_Embedded\n"
+    config = VelaConfig(
+        f"[System_Config.X]\n{base}{system}\n"
+        f"[Memory_Mode.X]\ninherit=Memory_Mode.Shared_Sram\n{mode}\n"
+    )
+    with pytest.raises(OptionError, match=problem):
+        memory_system("X", "X", config)

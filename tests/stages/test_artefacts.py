@@ -1,12 +1,16 @@
 """Run directory: nothing half-written, nothing computed twice."""
 
+import importlib.metadata
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.artefacts import ArtefactError, RunDir, stage
-from pipeline.config import Config, Model
+from pipeline.artefacts import ArtefactError, RunDir, Stage, stage
+from pipeline.config import Config, Data, Model, Train
+from pipeline.digests import Digests, sha256_file
+from pipeline.errors import InputError
 
 calls: list[str] = []
 
@@ -51,7 +55,7 @@ def test_it_runs_again_when_forced_changed_or_damaged(tmp_path: Path) -> None:
 
 def test_a_setting_of_another_section_does_not_matter(tmp_path: Path) -> None:
     run(Config(), RunDir(tmp_path), False)
-    run(Config.model_validate({"train": {"steps": 3}}), RunDir(tmp_path), False)
+    run(Config.model_validate({"train": {"batch_size": 3}}), RunDir(tmp_path), False)
     assert calls.count("ran") == 1
 
 
@@ -78,3 +82,105 @@ def test_a_damaged_card_is_an_error_that_says_what_to_do(tmp_path: Path) -> None
     (tmp_path / "fake" / "card.json").write_text("{}")
     with pytest.raises(ArtefactError, match="not a stage card"):
         RunDir(tmp_path).card("fake")
+
+
+def test_other_versions_of_the_tools_make_another_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(Config(), RunDir(tmp_path))
+    installed = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: "0" if name == "tensorflow" else installed(name),
+    )
+    second = run(Config(), RunDir(tmp_path))
+    assert calls.count("ran") == 2
+    assert second.key != first.key
+    assert second.versions == first.versions | {"tensorflow": "0"}
+
+
+def test_another_result_of_an_earlier_stage_makes_another_result(tmp_path: Path) -> None:
+    after = stage("after", needs=("fake",), sections=("train",))(body)
+    run(Config(), RunDir(tmp_path))
+    first = after(Config(), RunDir(tmp_path))
+    changed = Config(model=Model(bands=64))
+    run(changed, RunDir(tmp_path))
+    second = after(changed, RunDir(tmp_path))
+    assert calls.count("ran") == 4
+    assert second.config == first.config and second.key != first.key
+
+
+def test_another_seed_makes_another_result(tmp_path: Path) -> None:
+    first = run(Config(seed=2), RunDir(tmp_path))
+    assert run(Config(seed=3), RunDir(tmp_path)).key != first.key
+
+
+def reading(setting: str) -> Stage:
+    return stage("reader", needs=(), sections=("train",), reads=(setting,))(body)
+
+
+def test_what_is_in_a_given_file_counts_not_when_it_was_written(tmp_path: Path) -> None:
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(b"one")
+    config = Config(train=Train(initial_weights=given))
+    read = reading("train.initial_weights")
+    first = read(config, RunDir(tmp_path / "run"))
+    os.utime(given, ns=(1, 1))
+    assert read(config, RunDir(tmp_path / "run")) == first
+    assert calls.count("ran") == 1
+    given.write_bytes(b"two")
+    assert read(config, RunDir(tmp_path / "run")).key != first.key
+    given.unlink()
+    with pytest.raises(InputError, match=r"train.initial_weights = '.*given.safetensors': no such"):
+        read(config, RunDir(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("change", ["written", "renamed", "added", "removed", "behind a link"])
+def test_every_file_of_a_given_folder_counts(change: str, tmp_path: Path) -> None:
+    folder, store = tmp_path / "clean", tmp_path / "store"
+    (folder / "a").mkdir(parents=True)
+    store.mkdir()
+    (folder / "a" / "1.wav").write_bytes(b"1")
+    (store / os.fsdecode(b"Stra\xdfe.wav")).write_bytes(b"2")
+    (folder / "link").symlink_to(store)
+    (folder / "a" / "loop").symlink_to(folder)
+    (folder / "a" / "nowhere").symlink_to(tmp_path / "nothing")
+    config = Config(data=Data(source="folders", clean_dir=folder, noise_dir=folder))
+    read = reading("data.clean_dir")
+    first = read(config, RunDir(tmp_path / "run"))
+    (folder / ".hidden").touch()
+    assert read(config, RunDir(tmp_path / "run")) == first
+    match change:
+        case "written":
+            (folder / "a" / "1.wav").write_bytes(b"3")
+        case "renamed":
+            (folder / "a" / "1.wav").rename(folder / "a" / "2.wav")
+        case "added":
+            (folder / "a" / "2.wav").write_bytes(b"1")
+        case "removed":
+            (folder / "a" / "1.wav").unlink()
+        case "behind a link":
+            (store / "3.wav").touch()
+    assert read(config, RunDir(tmp_path / "run")).key != first.key
+
+
+def test_a_damaged_memory_of_digests_is_made_again(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"one")
+    memory = tmp_path / "digests.json"
+    digest = Digests(memory).of("x", given)
+    assert digest == sha256_file(given)
+    for damage in ("", "[1]", f'{{"{given}": 3}}'):
+        memory.write_text(damage)
+        assert Digests(memory).of("x", given) == digest
+
+
+def test_settings_that_cannot_work_are_found_before_anything_runs(tmp_path: Path) -> None:
+    def refuse(config: Config) -> None:
+        raise InputError("cannot work")
+
+    checked = stage("checked", needs=(), sections=(), check=refuse)(body)
+    with pytest.raises(InputError, match="cannot work"):
+        checked(Config(), RunDir(tmp_path))
+    assert not calls and not list(tmp_path.iterdir())

@@ -6,6 +6,12 @@ import pytest
 
 from pipeline.config import Config, ConfigError, Model, load
 
+OWN_SYSTEM = """
+[System_Config.My_Board]
+inherit=System_Config.Ethos_U55_High_End_Embedded
+core_clock=400e6
+"""
+
 
 def config_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "my.toml"
@@ -31,11 +37,131 @@ def test_shipped_configs_load(path: Path) -> None:
         ("[data]\nsource = 'folders'", r"needs data\.clean_dir"),
         ("[compress]\nvariants = [{name = 'dense'}]", r"variant name 'dense' is already taken"),
         ("[train\n", r"my\.toml: cannot be read as TOML"),
+        ("seed = -1", r"seed = -1: .*greater than or equal to 0"),
+        ("[train]\nlearning_rate = inf", r"train\.learning_rate = inf: .*finite"),
+        ("[mixing]\nsnr_low_db = nan", r"mixing\.snr_low_db = nan: .*finite"),
+        (
+            "[mixing]\nsnr_low_db = 9.0\nsnr_high_db = 3.0",
+            r"my\.toml: mixing: snr_low_db = 9 is above snr_high_db = 3$",
+        ),
+        ("[model]\nlstm_units = []", r"model\.lstm_units = \[\]: .*at least 1 item"),
+        (
+            "[train]\nsteps = 9\nvalidate_every = 9",
+            r"train: warmup_steps = 200 is more than steps = 9",
+        ),
+        (
+            "[train]\nsteps = 9\nwarmup_steps = 9",
+            r"train: validate_every = 500 is more than steps = 9",
+        ),
+        (
+            "[compress]\nsteps = 100\nprune_every = 2",
+            r"compress: validate_every = 200 is more than the 100 steps of the longest variant",
+        ),
+        (
+            "[compress]\nprune_until = 1.0",
+            r"prune_until = 1 of 2000 steps is step 2000; expected 20 \(prune_every\) to 1999",
+        ),
+        (
+            "[compress]\nprune_every = 1500",
+            r"is step 1200; expected 1500 \(prune_every\) to 1999",
+        ),
+        ("[compile]\naccelerator = 'ethos-u55-512'", r"compile\.accelerator = 'ethos-u55-512'"),
+        ("[compile]\nsystem = 'U99'", r"compile: unknown system 'U99'; choose one of Ethos_U55"),
+        (
+            "[compile]\nmemory_modes = ['Flash']",
+            r"unknown memory mode 'Flash'; choose one of Sram_Only, Shared_Sram$",
+        ),
+        ("[compile]\nmemory_modes = []", r"compile\.memory_modes = \[\]: .*at least 1 item"),
+        (
+            "[compile]\nmemory_modes = ['Sram_Only', 'Sram_Only']",
+            r"compile\.memory_modes: 'Sram_Only' is given twice",
+        ),
+        ("[compile]\nvela_config = 'no.ini'", r"compile: no\.ini: cannot be read as a Vela"),
+        ("[evaluate]\npeers = ['DTLN', 'DTLN']", r"evaluate\.peers: 'DTLN' is given twice"),
     ],
 )
 def test_mistakes_are_named_with_a_way_out(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(config_file(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("block = [8, 8]", 'block is used with structure = "block" alone'),
+        ('structure = "unit", block = [4, 4]', 'block is used with structure = "block" alone'),
+        ("regularizer_strength = 5e-4", "used with a regularizer alone"),
+        ('structure = "unit", sparsity = 0.0', 'structure = "unit" removes nothing'),
+        ('structure = "block", sparsity = 0.0', 'structure = "block" removes nothing'),
+        ('method = "threshold", sparsity = 0.0', 'method = "threshold" removes nothing'),
+        ('method = "offline", parent = "first", sparsity = 0.0', '"offline" removes nothing'),
+        ('method = "offline", parent = "first", steps = 9', "does not use steps"),
+        ('method = "offline", parent = "first", learning_rate = 1e-3', "not use learning_rate"),
+        ('method = "offline", parent = "first", clusters = 8', "does not use clusters"),
+        (
+            'method = "offline", parent = "first", regularizer = "group_lasso"',
+            "does not use regularizer",
+        ),
+        ("rank = 384", "rank = 384 makes a layer that reads 384 values no smaller"),
+        ('rank = 8, parent = "pairs"', "'pairs' has low-rank pairs already"),
+    ],
+)
+def test_settings_without_effect_are_refused(tmp_path: Path, settings: str, problem: str) -> None:
+    sparsity = "" if "sparsity" in settings else ", sparsity = 0.5"
+    path = config_file(
+        tmp_path,
+        '[compress]\nvariants = [{ name = "first" }, { name = "pairs", rank = 16 },\n'
+        f'{{ name = "second", {settings}{sparsity} }}]',
+    )
+    with pytest.raises(ConfigError, match=r"variant 'second': .*") as error:
+        load(path)
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "folder", "users"),
+    [
+        ("embedded", "clean_dir", '"folders" or "paired"'),
+        ("debian", "noise_dir", '"folders"'),
+        ("folders", "noisy_dir", '"paired"'),
+        ("paired", "noise_dir", '"folders"'),
+    ],
+)
+def test_folders_that_a_source_does_not_use_are_refused(
+    tmp_path: Path, source: str, folder: str, users: str
+) -> None:
+    needed = {"folders": ("clean_dir", "noise_dir"), "paired": ("clean_dir", "noisy_dir")}
+    lines = [f"{name} = '.'" for name in {*needed.get(source, ()), folder}]
+    path = config_file(tmp_path, "\n".join(["[data]", f"source = '{source}'", *lines]))
+    with pytest.raises(ConfigError, match=f"does not use data.{folder}; .* source = {users}"):
+        load(path)
+
+
+def test_snr_of_ready_made_pairs_is_refused(tmp_path: Path) -> None:
+    pairs = "[data]\nsource = 'paired'\nclean_dir = '.'\nnoisy_dir = '.'\n"
+    load(config_file(tmp_path, pairs))
+    with pytest.raises(ConfigError, match="mixing.snr_low_db and snr_high_db are not used"):
+        load(config_file(tmp_path, pairs + "[mixing]\nsnr_low_db = 0.0"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 3\r\n")
+    assert load(path).seed == 3
+
+
+def test_your_own_systems_are_known_beside_arms(tmp_path: Path) -> None:
+    (tmp_path / "own.ini").write_text(OWN_SYSTEM)
+    own = f"vela_config = '{tmp_path / 'own.ini'}'"
+    text = f"[compile]\n{own}\nsystem = 'My_Board'\n"
+    text += "[study]\ndeployments = [{ system = 'My_Board' }]"
+    assert load(config_file(tmp_path, text)).compile.system == "My_Board"
+    load(config_file(tmp_path, f"[compile]\n{own}"))
+    with pytest.raises(ConfigError, match=r"unknown system 'Mine'.*High_End_Embedded, My_Board"):
+        load(config_file(tmp_path, f"[compile]\n{own}\nsystem = 'Mine'"))
+    with pytest.raises(ConfigError, match=r"unknown system 'My_Board'"):
+        load(config_file(tmp_path, "[study]\ndeployments = [{ system = 'My_Board' }]"))
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,11 +128,13 @@ def test_the_report_is_one_self_contained_page(toy: RunDir) -> None:
     assert "weight80-int8" in page
 
 
-def test_a_finished_run_does_nothing(toy: RunDir, config: Config) -> None:
-    started = time.monotonic()
+def test_a_finished_run_does_nothing(
+    toy: RunDir, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = {name: toy.card(name) for name in STAGES}
+    # Whatever a stage would do, it would first make its folder.
+    monkeypatch.setattr(Path, "mkdir", None)
     assert {name: stage(config, toy, False) for name, stage in STAGES.items()} == before
-    assert time.monotonic() - started < 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +178,7 @@ def test_a_killed_run_is_completed_with_the_same_result(
     context.set_forkserver_preload(["pipeline.run"])
     process = context.Process(target=run_until_killed, args=(run_dir.root, moment, lists))
     process.start()
-    process.join(120)
+    process.join()
     assert process.exitcode == -signal.SIGKILL
     assert run_dir.partial(name).is_dir()
     assert not run_dir.path(name).exists()

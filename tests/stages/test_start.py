@@ -1,0 +1,121 @@
+"""Settings that would end a run after hours are refused before its first stage."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pipeline import compress, train
+from pipeline import run as pipeline_run
+from pipeline.config import Compress, Config, Model, Train, Variant
+from pipeline.dsp import FrontEnd
+from pipeline.errors import InputError
+from pipeline.models import MaskNet
+from pipeline.models.weights import Weights
+from pipeline.quantization import INT8
+
+SIZES = Model(bands=16, lstm_units=(8,), dense_units=8)
+
+
+def dense(bands: int = 16) -> Weights:
+    front_end = FrontEnd(np.zeros(bands, np.float32), np.ones(bands, np.float32))
+    return Weights(SIZES, front_end, MaskNet(SIZES).get_arrays())
+
+
+def starting_from(path: Path, model: Model = SIZES) -> Config:
+    return Config(model=model, train=Train(initial_weights=path))
+
+
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        (lambda: dataclasses.replace(dense(), scheme=INT8), "was trained in int8; give weights of"),
+        (lambda: dense(bands=12), "has a front end of 12 bands for a network of 16"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(
+    weights: Callable[[], Weights], problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.safetensors"
+    weights().save(path)
+    with pytest.raises(InputError, match=f"w.safetensors' {problem}"):
+        train.check(starting_from(path))
+
+
+def test_weights_of_another_size_are_refused_and_those_of_the_same_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    dense().save(path)
+    train.check(starting_from(path))
+    for model in (
+        Model(bands=12, lstm_units=(8,), dense_units=8),
+        Model(bands=16, lstm_units=(8, 8), dense_units=8),
+        Model(bands=16, lstm_units=(8,), dense_units=16),
+        Model(bands=16, lstm_units=(8,), dense_units=8, lstm_ranks=(4,)),
+    ):
+        with pytest.raises(InputError, match=r"holds a network of bands = 16.*\[model\] is bands"):
+            train.check(starting_from(path, model))
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    path, header = tmp_path / "w.safetensors", {}
+    path.write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"w\.safetensors: not a readable safetensors file"):
+        train.check(starting_from(path))
+    dense().save(path)
+    whole = load_file(path)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    for name, damage in (
+        ("dense/kernel", lambda kernel: kernel[:-1]),
+        ("front_end/mean", lambda mean: mean[:-1]),
+        ("front_end/deviation", lambda deviation: 0 * deviation),
+    ):
+        save_file(whole | {name: np.ascontiguousarray(damage(whole[name]))}, path, header)
+        with pytest.raises(InputError, match=r"w\.safetensors"):
+            train.check(starting_from(path))
+    for missing in whole:
+        save_file({n: t for n, t in whole.items() if n != missing}, path, header)
+        with pytest.raises(InputError, match=r"w\.safetensors"):
+            train.check(starting_from(path))
+    for text in ('{"masknet": "[]"}', header["masknet"].replace("float", "int9")):
+        save_file(whole, path, {"masknet": text})
+        with pytest.raises(InputError, match=r"w\.safetensors"):
+            train.check(starting_from(path))
+
+
+def test_blocks_that_do_not_fit_are_refused_where_the_sizes_are_known() -> None:
+    fits = Variant(name="fits", structure="block", block=(8, 8), sparsity=0.5)
+    odd = Variant(name="odd", structure="block", block=(7, 8), sparsity=0.5)
+    units = Variant(name="units", structure="unit", sparsity=0.5)
+    narrower = odd.model_copy(update={"parent": "units"})
+    compress.check(Config(compress=Compress(variants=(fits, units, narrower))))
+    with pytest.raises(InputError, match=r"variant 'odd': matrix .* 7 x 8 blocks; choose divisors"):
+        compress.check(Config(compress=Compress(variants=(fits, odd))))
+
+
+def test_a_run_without_variants_is_refused() -> None:
+    with pytest.raises(InputError, match="compress.variants is empty"):
+        compress.check(Config(compress=Compress(variants=())))
+
+
+def test_a_run_refuses_them_before_it_prepares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dense().save(tmp_path / "w.safetensors")
+    for options, problem in (
+        ([f"--train.initial-weights={tmp_path / 'w.safetensors'}"], "holds a network of bands"),
+        ([f"--train.initial-weights={tmp_path / 'none'}"], "none: not a readable safetensors"),
+    ):
+        arguments = ["--config=configs/toy.toml", f"--run-dir={tmp_path / 'run'}", *options]
+        monkeypatch.setattr("sys.argv", ["run", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            pipeline_run.main()
+        assert stop.value.code == 2
+        said = capsys.readouterr().err
+        assert problem in said and said.count("\n") == 1
+        assert not (tmp_path / "run").exists()
