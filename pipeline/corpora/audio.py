@@ -17,6 +17,7 @@ import G722
 import numpy as np
 import soundfile
 import soxr
+from scipy import signal
 
 from pipeline.errors import InputError
 
@@ -337,7 +338,7 @@ def _check_samples(path: Path, samples: np.ndarray, rate_hz: int) -> None:
 
 
 def _sound_level_dbfs(samples: np.ndarray, rate_hz: int) -> float:
-    """Active level of what moves: without the mean of each frame, an offset is no sound."""
+    """Active level without the straight line through each frame: an offset is no sound."""
     frame = round(FRAME_S * rate_hz)
     framed = samples[: samples.size // frame * frame].reshape(-1, frame)
-    return active_level_dbfs((framed - framed.mean(axis=1, keepdims=True)).ravel(), rate_hz)
+    return active_level_dbfs(signal.detrend(framed, axis=1).ravel(), rate_hz)

@@ -7,8 +7,9 @@
    speakers (`pipeline.corpora.speakers`).
 3. Parts still missing are taken out of the rest by whole speakers, a tenth of them each. Where no
    corpus is recognized, speakers are told apart by the first folder, else by folders further
-   down, else by the file name up to the first "_" or "-", else every file counts as its own: the
-   first rule that finds enough of them. Noise is divided by files.
+   down, else by the file name up to the first "_" or "-" if files share such beginnings: the first
+   rule that finds enough of them. Files in one folder without such names count each as its own;
+   several folders that are too few are refused. Noise is divided by files.
 
 Which speaker goes where depends on names alone, never on order or chance.
 """
@@ -91,12 +92,15 @@ def divide(clips: Sequence[Clip]) -> Division:
             "counts as its own, so one voice may be heard in two parts"
         )
     heard = defaultdict(set)
-    for clip in clips:
-        heard[clip.speaker].add(clip.split)
-    for speaker, parts in sorted(heard.items()):
-        if len(parts) > 1:
-            named = " and ".join(part for part in SPLITS if part in parts)
-            notes.append(f"{_root(clips[0])}: speaker {speaker} is in {named}, as folders say")
+    for clip, group in zip(clips, groups, strict=True):
+        heard[group].add(clip.split)
+    shared = sorted(group for group, parts in heard.items() if group and len(parts) > 1)
+    if shared and len(heard) > 1:
+        named = " and ".join(part for part in SPLITS if part in heard[shared[0]])
+        notes.append(
+            f"{_root(clips[0])}: {len(shared)} speaker(s) are in two parts, as folders say, first "
+            f"{shared[0]} in {named}"
+        )
     return Division(clips, tuple(notes))
 
 
@@ -147,18 +151,33 @@ def _missing(clips: Sequence[Clip]) -> list[str]:
 
 def _groups(clips: Sequence[Clip], needed: int) -> tuple[list[str], str]:
     """What must not be divided, one label a clip, and the rule for clips of unknown speaker."""
-    depth = max(len(_folders(relative_path(clip))) for clip in clips)
+    paths = [relative_path(clip) for clip in clips]
+    depth = max(len(_folders(path)) for path in paths)
     rules: list[tuple[str, Callable[[PurePath], str]]] = [
         ("folder", partial(_outer_folders, levels=level)) for level in range(1, depth + 1)
     ]
-    rules += [("name", _name_prefix), ("file", str)]
-    for name, label in rules:
-        rule = name
-        groups = [clip.speaker or label(relative_path(clip)) for clip in clips]
-        open_groups = {g for g, clip in zip(groups, clips) if clip.split in ("", "train")}
+    if _beginnings_repeat(paths):
+        rules.append(("name", _name_prefix))
+    found = []
+    for rule, label in rules:
+        groups = [clip.speaker or label(path) for clip, path in zip(clips, paths, strict=True)]
+        open_groups = {
+            group for group, clip in zip(groups, clips, strict=True) if clip.split in ("", "train")
+        }
         if len(open_groups) >= needed and len(set(groups)) > 1:
-            break
-    return groups, rule
+            return groups, rule
+        found.append((len(open_groups), groups, rule))
+    most, groups, rule = max(found, default=(0, [], ""), key=lambda entry: entry[0])
+    if most > 1:
+        return groups, rule
+    alone = [clip.speaker or str(path) for clip, path in zip(clips, paths, strict=True)]
+    return alone, "file"
+
+
+def _beginnings_repeat(paths: Sequence[PurePath]) -> bool:
+    """Whether file names of one folder begin alike, so that their beginnings may be speakers."""
+    beginnings = [(path.parent, _name_prefix(path)) for path in paths]
+    return len(set(beginnings)) < len(beginnings)
 
 
 def _held_out(clips: Sequence[Clip], groups: Sequence[str], unit: str) -> tuple[Clip, ...]:

@@ -156,7 +156,8 @@ def prepare(
     try:
         chosen, notes = _divided(material, stores)
     except FolderError as error:
-        raise FolderError(listed(f"{error}; {len(left_out)} left out", left_out)) from error
+        more = f"; {len(left_out)} left out" if left_out else ""
+        raise FolderError(listed(f"{error}{more}", left_out)) from error
     for (part, role), clips in chosen.items():
         if not clips:
             raise StoreError(f"{folder}: no usable {role} in part {part!r}; add some")

@@ -251,7 +251,8 @@ def test_a_float_file_at_integer_scale_is_named_as_such(
 def test_an_offset_is_no_sound(offset: float, record: Callable[..., Path]) -> None:
     steps = np.full(32_000, offset)
     steps[8000:] *= 0.5
-    for samples in (np.full(32_000, offset), steps):
+    drift = np.linspace(0, offset, 32_000)
+    for samples in (np.full(32_000, offset), steps, drift):
         with pytest.raises(AudioFileError, match="silent: active level"):
             load_mono(record("x.wav", samples, subtype="FLOAT"))
     dither = np.random.default_rng(0).integers(-1, 2, 32_000) / 32768

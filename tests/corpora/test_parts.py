@@ -193,6 +193,31 @@ def test_recordings_of_unknown_speakers_are_kept_apart_and_said_to_be(
     assert "names tell no speaker of 30 of 30 files; each counts as its own" in note
 
 
+@pytest.mark.parametrize("folder", ["", "wavs/", "deep/wavs/"])
+def test_files_of_one_folder_without_speakers_are_kept_apart(
+    folder: str, divided: Callable[..., Division]
+) -> None:
+    division = divided(f"{folder}{n:05d}.wav" for n in range(20))
+    assert len({clip.speaker for clip in division.clips}) == 20
+    assert "names tell no speaker of 20 of 20 files" in division.notes[0]
+
+
+@pytest.mark.parametrize("label", ["anna_1", "anna_2"])
+def test_folders_that_are_in_two_named_parts_are_named(
+    label: str, divided: Callable[..., Division]
+) -> None:
+    names = [
+        f"{part}/{speaker}/{n}.wav"
+        for part, speakers in (("train", ("bob", label)), ("dev", ("eve",)), ("test", (label,)))
+        for speaker in speakers
+        for n in range(2)
+    ]
+    (note,) = divided(names).notes
+    assert note.endswith(
+        f"1 speaker(s) are in two parts, as folders say, first {label} in train and test"
+    )
+
+
 def test_missing_parts_come_from_training_alone(divided: Callable[..., Division]) -> None:
     names = [f"training/s{n}_1.wav" for n in range(8)] + [f"testing/t{n}_1.wav" for n in range(8)]
     found = names_of(divided(names).clips)
@@ -212,11 +237,17 @@ def test_undecided_recordings_join_their_speaker(divided: Callable[..., Division
 def test_a_speaker_whom_folders_put_into_two_parts_is_named(
     divided: Callable[..., Division],
 ) -> None:
-    names = [f"{part}/p225_{n:03d}.wav" for n, part in enumerate(("train", "dev", "test"))]
+    names = [
+        f"{part}/{name}_001.wav"
+        for part in ("train", "dev", "test")
+        for name in ("p225", f"p30{len(part)}")
+    ]
     division = divided(names)
     assert {clip.split for clip in division.clips} == set(SPLITS)
     (note,) = division.notes
-    assert note.endswith("given: speaker p225 is in train and valid and test, as folders say")
+    assert note.endswith(
+        "1 speaker(s) are in two parts, as folders say, first p225 in train and valid and test"
+    )
 
 
 @pytest.mark.parametrize("role", ["speech", "noise"])
@@ -257,6 +288,11 @@ def test_parts_stay_when_files_are_added(divided: Callable[..., Division]) -> No
 @pytest.mark.parametrize(
     ("names", "role", "message"),
     [
+        (
+            [f"{name}/{n}.wav" for name in ("alice", "bob") for n in range(9)],
+            "speech",
+            r"18 usable files, 2 speaker\(s\), cannot be split into train, valid, test without a",
+        ),
         (["1.wav", "2.wav"], "speech", r"given: 2 usable files, 2 speaker\(s\), cannot be split"),
         (["1.wav"], "noise", r"given: 1 usable files, 1 file\(s\), cannot be split into train, va"),
         (
