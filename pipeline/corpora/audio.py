@@ -17,7 +17,6 @@ import G722
 import numpy as np
 import soundfile
 import soxr
-from scipy import signal
 
 from pipeline.errors import InputError
 
@@ -341,4 +340,7 @@ def _sound_level_dbfs(samples: np.ndarray, rate_hz: int) -> float:
     """Active level without the straight line through each frame: an offset is no sound."""
     frame = round(FRAME_S * rate_hz)
     framed = samples[: samples.size // frame * frame].reshape(-1, frame)
-    return active_level_dbfs(signal.detrend(framed, axis=1).ravel(), rate_hz)
+    line = np.linspace(-1, 1, frame, dtype=samples.dtype)
+    moving = framed - framed.mean(axis=1, keepdims=True)
+    moving -= np.outer(moving @ (line / (line @ line)), line)
+    return active_level_dbfs(moving.ravel(), rate_hz)
