@@ -347,6 +347,8 @@ class Evaluate(_Section):
         tuple[Literal["RNNoise", "GTCRN", "DTLN", "UL-UNAS", "DeepFilterNet3"], ...], Distinct
     ] = ()
     """Other enhancers to score on the same files (needs the `peers` extra)."""
+    dnsmos: bool = False
+    """Score DNSMOS P.835 as well (needs the `peers` extra)."""
     workers: Positive = 2
     """Processes that compute metrics."""
 

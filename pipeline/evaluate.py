@@ -18,6 +18,7 @@ from pipeline.config import Config
 from pipeline.convert import model_path
 from pipeline.corpora.testset import Mixture as FixedMixture
 from pipeline.dsp import RATE_HZ, FrontEnd, enhance, ideal_ratio_mask
+from pipeline.metrics.dnsmos import Dnsmos
 from pipeline.metrics.peer_models import Peer
 from pipeline.metrics.peers import Enhancer, Mixture, compare, load_peers
 from pipeline.metrics.quality import summary_as_json
@@ -60,12 +61,15 @@ class System:
 
 
 def check(config: Config) -> None:
-    """Refuse peers that cannot be loaded; what is missing of them is downloaded.
+    """Refuse peers and metrics that cannot be loaded; what is missing of them is downloaded.
 
     Raises:
         PipelineError: as `load_peers`.
     """
-    load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
+    cache_dir = config.data.cache_dir.expanduser()
+    load_peers(cache_dir, config.evaluate.peers)
+    if config.evaluate.dnsmos:
+        Dnsmos.load(cache_dir)
 
 
 @stage(
@@ -79,8 +83,10 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     mixtures = list(prepared_corpus(run_dir).mixtures("test"))
     systems = _systems(config, run_dir)
     summaries = {}
+    dnsmos_cache = config.data.cache_dir.expanduser() if config.evaluate.dnsmos else None
     with Reporter() as report:
-        for result in compare(systems, mixtures, config.evaluate.workers, report):
+        workers = config.evaluate.workers
+        for result in compare(systems, mixtures, workers, report, dnsmos_cache):
             system = systems[result.name]
             heading = {"label": system.label, "kind": system.kind}
             summaries[result.name] = heading | summary_as_json(result.summary)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from pipeline.dsp import ideal_ratio_mask
 from pipeline.errors import PipelineError
+from pipeline.metrics.dnsmos import Dnsmos
 from pipeline.metrics.peer_models import (
     DeepFilterNet3,
     Dtln,
@@ -43,7 +44,7 @@ from pipeline.metrics.quality import (
 NOISY = "noisy"
 IDEAL_RATIO_MASK = "ideal ratio mask"
 BANDS = 128
-COLUMNS = ("si_sdr_db", "si_sdri_db", "sdr_db", "sdri_db", "pesq_wb", "stoi")
+COLUMNS = ("si_sdr_db", "si_sdri_db", "sdr_db", "sdri_db", "pesq_wb", "stoi", "dnsmos_overall")
 
 
 class Mixture(Protocol):
@@ -115,10 +116,12 @@ def compare(
     mixtures: Sequence[Mixture],
     workers: int = 1,
     progress: Progress | None = None,
+    dnsmos_cache: Path | None = None,
 ) -> Iterator[PeerResult]:
     """Yield each enhancer's result in the table's order; improvements are against the mixtures.
 
-    `progress` gets (enhancer, mixtures scored, mixtures in all).
+    `progress` gets (enhancer, mixtures scored, mixtures in all). With `dnsmos_cache`, the folder
+    its network lies in or is downloaded to, DNSMOS is among the scores.
 
     Raises:
         ValueError: as `quality.score`, naming enhancer and clip, or if there is no mixture.
@@ -132,7 +135,9 @@ def compare(
                 progress(name, done, len(mixtures))
             yield ClipScores(mixture.name, mixture.snr_db, row.scores)
 
-    with scoring(workers) as score_all:
+    if dnsmos_cache is not None:
+        Dnsmos.load(dnsmos_cache)  # fetched before several processes want it at once
+    with scoring(workers, dnsmos_cache) as score_all:
         noisy = list(scored(NOISY, lambda mixture: mixture.noisy))
         for name, enhance in table.items():
             rows = noisy if name == NOISY else list(scored(name, enhance))
@@ -150,11 +155,12 @@ def as_json(results: Iterable[PeerResult]) -> dict[str, Any]:
 
 def as_table(results: Sequence[PeerResult]) -> str:
     """Markdown tables of all metrics, mean and standard error: over all mixtures, then per SNR."""
-    lines = _table_head("overall", COLUMNS)
-    lines += [_table_row(result.name, result.summary.overall, COLUMNS) for result in results]
+    columns = [name for name in COLUMNS if name in results[0].summary.overall]
+    lines = _table_head("overall", columns)
+    lines += [_table_row(result.name, result.summary.overall, columns) for result in results]
     for snr_db in results[0].summary.per_snr_db:
-        lines += ["", *_table_head(f"{snr_db:g} dB", COLUMNS)]
-        lines += [_table_row(r.name, r.summary.per_snr_db[snr_db], COLUMNS) for r in results]
+        lines += ["", *_table_head(f"{snr_db:g} dB", columns)]
+        lines += [_table_row(r.name, r.summary.per_snr_db[snr_db], columns) for r in results]
     return "\n".join(lines)
 
 
@@ -182,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
     parser.add_argument("--cache", type=Path, required=True, help="where downloaded wheels lie")
     parser.add_argument("--output", type=Path, required=True, help="results, JSON")
+    parser.add_argument("--dnsmos", action="store_true", help="score DNSMOS P.835 as well")
     parser.add_argument("--bands", type=int, default=BANDS, help="of the ideal ratio mask")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
     options = parser.parse_args(arguments)
@@ -190,7 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stores = open_split(options.corpus, options.split)
         mixtures = list(load_mixtures(options.mixtures, *stores))
         table = enhancers(load_peers(options.cache), options.bands)
-        results = list(compare(table, mixtures, options.workers, _show_progress))
+        dnsmos_cache = options.cache if options.dnsmos else None
+        results = list(compare(table, mixtures, options.workers, _show_progress, dnsmos_cache))
         partial = options.output.with_suffix(".partial")
         partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
         partial.replace(options.output)

@@ -1,4 +1,4 @@
-"""SI-SDR, SDR, PESQ-WB and STOI of enhanced speech, one clip at a time or many in parallel.
+"""SI-SDR, SDR, PESQ-WB, STOI and DNSMOS of enhanced speech, one clip at a time or many in parallel.
 
 Signals are mono floating-point arrays `[samples]` in [-1, 1] at 16 kHz, time-aligned: only SDR
 forgives a misalignment, and only up to 511 samples.
@@ -7,13 +7,15 @@ forgives a misalignment, and only up to 511 samples.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import multiprocessing
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pesq import NoUtterancesError, pesq
 from pystoi import stoi
+
+from pipeline.metrics.dnsmos import Dnsmos
 
 with warnings.catch_warnings():
     # mir_eval 0.8 announces that `separation` goes in 0.9; the version is pinned.
@@ -37,12 +41,20 @@ class Scores:
     """Quality of one clip; NaN where it defines none.
 
     PESQ and STOI need some speech; next to silence, clean or estimated, nothing is defined.
+    DNSMOS, of the estimate alone, is None where it was not asked for.
     """
 
     si_sdr_db: float
     sdr_db: float
     pesq_wb: float
     stoi: float
+    dnsmos_speech: float | None = None
+    dnsmos_background: float | None = None
+    dnsmos_overall: float | None = None
+
+    def by_metric(self) -> dict[str, float]:
+        """Every score that was asked for."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -171,12 +183,13 @@ def score(
 
 
 @contextlib.contextmanager
-def scoring(workers: int = 1) -> Iterator[ScoreAll]:
+def scoring(workers: int = 1, dnsmos_cache: Path | None = None) -> Iterator[ScoreAll]:
     """Give a function that scores pairs in `workers` processes, which live until the block ends.
 
     It reads all pairs at once, holding those that wait for a worker in memory, and returns the
     scores in order. Workers are spawned, so they inherit no framework state of the caller; they
-    import this module only.
+    import this module only. With `dnsmos_cache`, the folder its network lies in, DNSMOS is scored
+    as well.
 
     Raises:
         ValueError: as `score`, for the first bad pair; or if `workers` is below 1.
@@ -184,7 +197,7 @@ def scoring(workers: int = 1) -> Iterator[ScoreAll]:
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
     if workers == 1:
-        yield lambda pairs: map(_score_pair, pairs)
+        yield lambda pairs: (_score_pair(pair, dnsmos_cache) for pair in pairs)
         return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
@@ -192,7 +205,7 @@ def scoring(workers: int = 1) -> Iterator[ScoreAll]:
         futures = []
         for pair in pairs:
             with _main_module_hidden():
-                futures.append(pool.submit(_score_pair, pair))
+                futures.append(pool.submit(_score_pair, pair, dnsmos_cache))
         return (future.result() for future in futures)
 
     try:
@@ -223,7 +236,7 @@ def summarise(rows: Sequence[ClipScores], noisy: Sequence[ClipScores] = ()) -> S
     """
     if not rows:
         raise ValueError("summarise: expected at least one scored clip, got none")
-    values = [asdict(row.scores) for row in rows]
+    values = [row.scores.by_metric() for row in rows]
     if noisy:
         if [row.clip for row in noisy] != [row.clip for row in rows]:
             raise ValueError("summarise: `noisy` must score the same clips in the same order")
@@ -241,7 +254,7 @@ def summarise(rows: Sequence[ClipScores], noisy: Sequence[ClipScores] = ()) -> S
 
 def scores_as_json(scores: Scores) -> dict[str, float | None]:
     """One clip's scores as JSON data: NaN (no value) becomes null."""
-    return _null_for_nan(asdict(scores))
+    return _null_for_nan(scores.by_metric())
 
 
 def summary_as_json(summary: Summary) -> dict[str, Any]:
@@ -260,10 +273,23 @@ def _null_for_nan(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def _score_pair(pair: ClipPair) -> ClipScores:
-    return ClipScores(
-        pair.clip, pair.snr_db, score(pair.clean, pair.estimate, RATE_HZ, clip=pair.clip)
-    )
+def _score_pair(pair: ClipPair, dnsmos_cache: Path | None) -> ClipScores:
+    scores = score(pair.clean, pair.estimate, RATE_HZ, clip=pair.clip)
+    if dnsmos_cache is not None:
+        opinions = _listener(dnsmos_cache)(pair.estimate)
+        scores = replace(
+            scores,
+            dnsmos_speech=opinions.speech,
+            dnsmos_background=opinions.background,
+            dnsmos_overall=opinions.overall,
+        )
+    return ClipScores(pair.clip, pair.snr_db, scores)
+
+
+@functools.cache
+def _listener(cache_dir: Path) -> Dnsmos:
+    """The network, loaded once in every process."""
+    return Dnsmos.load(cache_dir)
 
 
 def _statistics(values: Sequence[Mapping[str, float]]) -> dict[str, Statistic]:

@@ -123,11 +123,13 @@ class Statistic(_Record):
 
 
 Kind = Literal["input", "oracle", "peer", "float", "integer"]
-Metric = Literal["si_sdr_db", "si_sdri_db", "sdr_db", "pesq_wb", "stoi"]
+Metric = Literal["si_sdr_db", "si_sdri_db", "sdr_db", "pesq_wb", "stoi", "dnsmos_overall"]
+OPTIONAL_METRICS: tuple[Metric, ...] = ("dnsmos_overall",)
 
 
 def _complete(metrics: dict[str, Statistic]) -> dict[str, Statistic]:
-    missing = [name for name in get_args(Metric) if name not in metrics]
+    needed = set(get_args(Metric)) - set(OPTIONAL_METRICS)
+    missing = [name for name in get_args(Metric) if name in needed - metrics.keys()]
     if missing:
         raise ValueError(f"no {', '.join(missing)}")
     return metrics

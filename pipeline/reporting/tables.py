@@ -11,6 +11,7 @@ METRICS: dict[Metric, tuple[str, int]] = {
     "sdr_db": ("SDR, dB", 2),
     "pesq_wb": ("PESQ-WB", 2),
     "stoi": ("STOI", 3),
+    "dnsmos_overall": ("DNSMOS", 2),
 }
 """Heading and decimals of every reported metric; higher is better in all."""
 NO_VALUE = "\N{EN DASH}"
@@ -57,11 +58,12 @@ def overview(results: Results) -> Table:
     Cost has one source here, so that the table fits a page; `cost` has them all.
     """
     mode, sources = results.memory_modes[0], results.sources[:1]
+    metrics = _scored(results)
     rows = []
     for name, system in results.evaluate.systems.items():
         if system.kind == "float" and name != DENSE_FLOAT:
             continue  # A variant's float weights explain its integer score only: see `quality`.
-        cells = [system.label, *(_mean(system.overall, metric) for metric in METRICS)]
+        cells = [system.label, *(_mean(system.overall, metric) for metric in metrics)]
         if name in results.compress:
             compiled = results.compile[name][mode]
             cells += [f"{compiled.flash.total:,}", f"{compiled.arena_bytes:,}"]
@@ -73,7 +75,7 @@ def overview(results: Results) -> Table:
         f"Quality, size and cost of one hop; memory mode {memory_mode_name(mode)}",
         (
             "System",
-            *(heading for heading, _ in METRICS.values()),
+            *(METRICS[metric][0] for metric in metrics),
             "Flash, bytes",
             "Arena, bytes",
             *_cost_columns(sources),
@@ -84,15 +86,15 @@ def overview(results: Results) -> Table:
 
 def quality(results: Results) -> Table:
     """Mean and standard error of every metric for every system."""
-    systems = results.evaluate.systems
+    systems, metrics = results.evaluate.systems, _scored(results)
     clips = max(s.overall[metric].total for s in systems.values() for metric in s.overall)
     rows = [
-        Row(system.kind, (system.label, *(_with_error(system, metric) for metric in METRICS)))
+        Row(system.kind, (system.label, *(_with_error(system, metric) for metric in metrics)))
         for system in systems.values()
     ]
     return Table(
         f"Quality over {clips} test mixtures, mean ± standard error; higher is better",
-        ("System", *(heading for heading, _ in METRICS.values())),
+        ("System", *(METRICS[metric][0] for metric in metrics)),
         tuple(rows),
     )
 
@@ -188,6 +190,12 @@ def _cost_cells(results: Results, variant: str, mode: str, sources: Sequence[Sou
             NO_VALUE if row is None else f"{row.latency_us:,.1f}",
         ]
     return cells
+
+
+def _scored(results: Results) -> list[Metric]:
+    """The metrics that every system was scored by."""
+    systems = results.evaluate.systems.values()
+    return [metric for metric in METRICS if all(metric in system.overall for system in systems)]
 
 
 def _mean(metrics: Metrics, metric: Metric) -> str:

@@ -18,6 +18,7 @@ from pipeline.corpora.testset import draw_list, write_list
 from pipeline.dsp import ideal_ratio_mask
 from pipeline.errors import InputError
 from pipeline.metrics import peer_models, peers
+from pipeline.metrics.dnsmos import Dnsmos, OpinionScores
 from pipeline.metrics.peer_models import (
     DeepFilterNet3,
     Dtln,
@@ -258,6 +259,25 @@ def test_a_bad_output_names_the_enhancer_and_the_clip() -> None:
     table = enhancers({"short": Short()}, bands=128)
     with pytest.raises(ValueError, match="short: clip0: clean has 16000 samples, estimate 15999"):
         list(compare(table, mixtures()))
+
+
+def test_dnsmos_is_scored_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Listener:
+        def __call__(self, signal: Signal) -> OpinionScores:
+            return OpinionScores(1.0, 2.0, float(np.abs(signal).max() > 0) + 3.0)
+
+    monkeypatch.setattr(Dnsmos, "load", classmethod(lambda cls, cache_dir: Listener()))
+    table = enhancers({"half": Halve()}, bands=128)
+    plain = as_json(compare(table, mixtures()))
+    heard = as_json(compare(table, mixtures(), dnsmos_cache=tmp_path))
+    opinions = {"dnsmos_speech": 1.0, "dnsmos_background": 2.0, "dnsmos_overall": 4.0}
+    for name in table:
+        assert "dnsmos_overall" not in plain[name]["overall"]
+        clip = heard[name]["clips"]["clip0"]
+        assert clip == plain[name]["clips"]["clip0"] | opinions
+        assert heard[name]["overall"]["dnsmos_overall"]["mean"] == 4.0
 
 
 def test_table_and_json_hold_the_same_figures_and_count_what_has_no_value() -> None:

@@ -166,7 +166,7 @@ def test_bad_input_is_refused_by_name(
 def test_next_to_silence_no_score_is_defined(silent: str) -> None:
     signals = {"clean": GOOD, "estimate": GOOD, silent: 0 * GOOD}
     scores = score(signals["clean"], signals["estimate"])
-    assert all(math.isnan(value) for value in asdict(scores).values())
+    assert all(math.isnan(value) for value in scores.by_metric().values())
     data = summary_as_json(summarise([ClipScores("a", 0.0, scores), row("b", 0.0, 4.0, 1.5)]))
     assert data["overall"]["si_sdr_db"] == {
         "mean": 4.0,

@@ -207,3 +207,14 @@ def test_rounded_away_change_has_no_sign() -> None:
 def test_broken_proof_is_called_broken(change: Callable[[Any], object], holds: list[bool]) -> None:
     results = read(lambda c: change(c["convert"]["dense"]))
     assert [p.holds for p in story.proofs(results.convert["dense"], "dense")] == holds
+
+
+def test_dnsmos_has_a_column_where_every_system_was_scored_by_it() -> None:
+    def scored(cards: Cards) -> None:
+        for system in cards["evaluate"]["systems"].values():
+            opinion = {"mean": 3.14159, "standard_error": 0.01, "valid": 9, "total": 9}
+            system["overall"]["dnsmos_overall"] = opinion
+
+    assert "DNSMOS" not in tables.overview(read()).columns
+    assert set(column(tables.overview(read(scored)), "DNSMOS").values()) == {"3.14"}
+    assert set(column(tables.quality(read(scored)), "DNSMOS").values()) == {"3.14 ± 0.01"}
