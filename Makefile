@@ -9,13 +9,16 @@ PYTHON_PACKAGES := ca-certificates g++ python3.11-dev python3.11-venv
 HAS_PYTHON := $(PYTHON) -c 'import ensurepip, os, shutil, sysconfig; \
 	exit(not (shutil.which("g++") and os.path.exists(sysconfig.get_path("include") + "/Python.h")))'
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test python-test lint lock clean
 
 demo: $(READY)  ## corpus -> dense -> sparse int8 -> Vela -> quality -> report, in ten minutes
 	$(BIN)/python -m pipeline.run --config configs/demo.toml
 
-test: lint  ## static checks and the whole test suite
-	$(BIN)/python -m pytest
+test: lint  ## static checks and all tests: the firmware's are built and run beside Python's
+	$(MAKE) --jobs=2 --output-sync=line python-test firmware-test
+
+python-test: $(READY)
+	$(BIN)/python -m pytest --no-skips
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -84,7 +84,6 @@ def socket_path() -> Iterator[Path]:
 
 def connect(path: Path, version: int = 1) -> Device:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(60)
     connection.connect(str(path))
     device = Device(connection, {})
     device.send(HELLO, 0, version)

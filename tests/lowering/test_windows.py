@@ -118,7 +118,7 @@ def network_with(masks: str, seed: int) -> Weights:
 
 
 @pytest.mark.parametrize("masks", ["blocks", "rows", "groups"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**16))
 def test_the_lowered_network_computes_the_same_bytes(masks: str, seed: int) -> None:
     weights = network_with(masks, seed)

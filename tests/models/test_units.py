@@ -45,7 +45,7 @@ def random_units(random: np.random.Generator, share: float, sizes: Model) -> dic
     return keep
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**16), share=st.floats(0.1, 0.9), sizes=st.sampled_from(ALL_SIZES))
 def test_the_smaller_network_computes_the_same_bytes(seed: int, share: float, sizes: Model) -> None:
     weights = network(seed, sizes)
@@ -60,7 +60,7 @@ def test_the_smaller_network_computes_the_same_bytes(seed: int, share: float, si
     np.testing.assert_array_equal(masks_of(smaller, seed), masks_of(weights, seed))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**16), sizes=st.sampled_from(ALL_SIZES))
 def test_the_order_of_units_is_free(seed: int, sizes: Model) -> None:
     weights = network(seed, sizes)
