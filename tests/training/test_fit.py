@@ -5,31 +5,16 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from training_data import FRONT_END, Noise, network, settings
 
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import WeightStructure
 from pipeline.compression.thresholds import LearnedThresholds
-from pipeline.config import Model
-from pipeline.dsp import FrontEnd
 from pipeline.keras import tf
 from pipeline.models import MaskNet
-from pipeline.quantization import INT8
 from pipeline.training.batches import Batch
-from pipeline.training.loop import Settings, fit
+from pipeline.training.loop import fit
 from pipeline.training.loss import imitation_loss
-
-BANDS = 16
-FRONT_END = FrontEnd(np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32))
-
-
-class Noise:
-    """Noise over a tone, the same for the same step."""
-
-    def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        random = np.random.default_rng(step)
-        clean = np.sin(0.2 * np.arange(4096) + random.uniform(0, 6, (batch_size, 1)))
-        noisy = clean + random.normal(scale=0.3, size=clean.shape)
-        return noisy.astype(np.float32), clean.astype(np.float32)
 
 
 class Watcher:
@@ -47,24 +32,8 @@ class Watcher:
         self.told.append(mask_gradients)
 
 
-def settings(**changes: float) -> Settings:
-    return Settings(
-        **{
-            "steps": 3,
-            "batch_size": 2,
-            "learning_rate": 1e-3,
-            "warmup_steps": 1,
-            "average_decay": 0.9,
-            "spectral_weight": 0.5,
-            "validate_every": 3,
-            "keep_best_from": 1,
-            **changes,
-        }  # type: ignore[arg-type]
-    )
-
-
 def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) -> MaskNet:
-    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
+    model = network()
     tmp_path.mkdir(exist_ok=True)
     fit(
         model,
@@ -79,7 +48,7 @@ def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) ->
 
 
 def test_removed_weights_are_told_what_they_would_be_worth(tmp_path: Path) -> None:
-    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
+    model = network()
     mask = np.ones(model.matrices[0].shape, np.float32)
     mask[:4] = 0
     model.matrices[0].mask.assign(mask)
@@ -100,7 +69,7 @@ def test_removed_weights_are_told_what_they_would_be_worth(tmp_path: Path) -> No
 
 
 def test_a_teacher_changes_what_is_learned(tmp_path: Path) -> None:
-    teacher = MaskNet(Model(bands=BANDS, lstm_units=(12,), dense_units=8), seed=2)
+    teacher = network(units=12, seed=2)
     alone, unweighted, taught = (
         trained(tmp_path / "alone").get_arrays(),
         trained(tmp_path / "unweighted", teacher).get_arrays(),
@@ -136,7 +105,7 @@ class KilledAt:
 
 
 def learned(work_dir: Path, killed_at: int | None) -> dict[str, np.ndarray]:
-    model = MaskNet(Model(bands=BANDS, lstm_units=(8,), dense_units=8), INT8, seed=1)
+    model = network()
     structure = WeightStructure({matrix.name: matrix.shape for matrix in model.matrices})
     thresholds = LearnedThresholds(model, structure, RisingSparsity(0.8, 6, 3), 0.8)
     work_dir.mkdir(exist_ok=True)

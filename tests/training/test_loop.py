@@ -183,8 +183,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("killed_at", [2, 3, 5])
-@pytest.mark.parametrize("scores", [(9.0, 5.0, 7.0, 6.0), (1.0, 2.0, 3.0, 4.0)])
+@pytest.mark.parametrize(
+    ("killed_at", "scores"), [(5, (9.0, 5.0, 7.0, 6.0)), (2, (1.0, 2.0, 3.0, 4.0))]
+)
 def test_a_killed_training_ends_as_if_it_had_not_been(
     killed_at: int, scores: tuple[float, ...], tmp_path: Path
 ) -> None:
