@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # pesq comes as source: it needs a compiler and Python's headers.
 PYTHON_PACKAGES := ca-certificates g++ python3.11-dev python3.11-venv
+# What synthetic voices are phonemized with.
+TEST_PACKAGES := espeak-ng
 HAS_PYTHON := $(PYTHON) -c 'import ensurepip, os, shutil, sysconfig; \
 	exit(not (shutil.which("g++") and os.path.exists(sysconfig.get_path("include") + "/Python.h")))'
 
@@ -18,6 +20,7 @@ test: lint  ## static checks and all tests: the firmware's are built and run bes
 	$(MAKE) --jobs=2 --output-sync=line python-test firmware-test
 
 python-test: $(READY)
+	firmware/third_party/install_packages.sh $(TEST_PACKAGES)
 	$(BIN)/python -m pytest --no-skips
 
 lint: $(READY)

@@ -194,12 +194,16 @@ class Stage:
 
 
 def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> dict[str, str]:
-    """SHA-256 of what settings name, those that name nothing left out.
+    """SHA-256 of what settings name, a path or several; those that name nothing left out.
 
     Raises:
         InputError: there is no such file or folder; the text names the setting.
     """
-    paths = {setting: attrgetter(setting)(config) for setting in settings}
+    paths: dict[str, Path | None] = {}
+    for setting in settings:
+        value = attrgetter(setting)(config)
+        several = enumerate(value) if isinstance(value, tuple) else ()
+        paths |= {f"{setting}[{k}]": path for k, path in several} or {setting: value or None}
     digests = Digests(run_dir.root / DIGESTS_NAME)
     return {name: digests.of(name, path) for name, path in paths.items() if path is not None}
 

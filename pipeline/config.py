@@ -68,6 +68,16 @@ class Data(_Section):
     """Folder of noise (source = "folders")."""
     noisy_dir: Path | None = None
     """Folder of noisy speech, file names as in clean_dir (source = "paired")."""
+    # Left out of files and keys where unset: those from before there was such a thing stay valid.
+    synthetic_minutes: Annotated[
+        float, Field(ge=0.0, le=600.0, exclude_if=lambda minutes: not minutes)
+    ] = 0.0
+    """Speech of each of 54 synthetic voices to train with as well, in minutes; rendered once into
+    cache_dir (needs espeak-ng, npm and the `peers` extra). 0: none."""
+    extra_speech_dirs: Annotated[tuple[Path, ...], Field(exclude_if=lambda dirs: not dirs)] = ()
+    """Folders of clean speech to train with as well."""
+    extra_noise_dirs: Annotated[tuple[Path, ...], Field(exclude_if=lambda dirs: not dirs)] = ()
+    """Folders of noise to train with as well."""
 
     @model_validator(mode="after")
     def _folders_fit_the_source(self) -> "Data":
@@ -82,6 +92,15 @@ class Data(_Section):
                 raise ValueError(
                     f'source = "{self.source}" does not use data.{name}; leave it out, or give '
                     f"source = {users}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_complete(self) -> "Data":
+        for name in ("synthetic_minutes", "extra_speech_dirs", "extra_noise_dirs"):
+            if self.source == "paired" and getattr(self, name):
+                raise ValueError(
+                    f'source = "paired" mixes nothing, so it does not use data.{name}; leave it out'
                 )
         return self
 

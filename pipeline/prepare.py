@@ -11,12 +11,16 @@ from safetensors.numpy import load_file, save
 
 from pipeline.artefacts import RunDir, stage, write_atomically
 from pipeline.cli import stage_main
-from pipeline.config import Config
+from pipeline.config import Config, Data
 from pipeline.corpora.audio import AudioFileError
+from pipeline.corpora.folders import training_material
+from pipeline.corpora.material import Material
 from pipeline.corpora.mixing import Mixer
 from pipeline.corpora.paired import PairedMixer
 from pipeline.corpora.prepared import Corpus, PartSummary, Preparation, prepare
 from pipeline.corpora.sources import material_of
+from pipeline.corpora.store import NOISE, SPEECH
+from pipeline.corpora.synthetic.clips import synthetic_clips
 from pipeline.dsp import RATE_HZ, FrontEnd, measure_front_end
 from pipeline.progress import Reporter
 
@@ -31,7 +35,13 @@ LINES_SHOWN = 20
     "prepare",
     needs=(),
     sections=("data", "mixing", "model"),
-    reads=("data.clean_dir", "data.noise_dir", "data.noisy_dir"),
+    reads=(
+        "data.clean_dir",
+        "data.noise_dir",
+        "data.noisy_dir",
+        "data.extra_speech_dirs",
+        "data.extra_noise_dirs",
+    ),
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Decode, check and pack the corpus, render augmentation and measure the front end."""
@@ -47,6 +57,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             noise_dir=data.noise_dir,
             noisy_dir=data.noisy_dir,
         )
+        material = _with_additions(material, data, report)
         made = prepare(material, folder, seed=config.seed, progress=report)
         for line in (*_table(made.parts), *made.notes, *_left_out_lines(made.left_out)):
             report.note(line)
@@ -83,6 +94,21 @@ def training_mixer(config: Config, corpus: Corpus) -> Mixer | PairedMixer:
         seed=config.seed,
         snr_db=(config.mixing.snr_low_db, config.mixing.snr_high_db),
     )
+
+
+def _with_additions(material: Material, data: Data, report: Reporter) -> Material:
+    """What else the settings name to train with: synthetic voices, further folders."""
+    if data.synthetic_minutes:
+        clips = synthetic_clips(
+            data.cache_dir.expanduser(),
+            data.synthetic_minutes,
+            progress=lambda done, total: report("minutes of synthetic speech", done, total),
+        )
+        material = material.with_training(clips, ())
+    for role, folders in ((SPEECH, data.extra_speech_dirs), (NOISE, data.extra_noise_dirs)):
+        for folder in folders:
+            material = material.with_training(*training_material(folder.expanduser(), role))
+    return material
 
 
 def _results(made: Preparation) -> dict[str, Any]:

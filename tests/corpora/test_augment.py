@@ -14,6 +14,7 @@ from pipeline.corpora.augment import (
     render_noise,
     render_rooms,
     render_speech,
+    without_rumble,
 )
 from pipeline.corpora.procedural import GENERATORS, synthesize
 from pipeline.corpora.rooms import early_part, room_response
@@ -27,6 +28,14 @@ def test_speed_moves_tempo_and_pitch_together(speed: float) -> None:
     assert faster.size == pytest.approx(32_000 / speed, abs=2)
     middle = faster[4000:20_000] * np.hanning(16_000)
     assert np.argmax(np.abs(np.fft.rfft(middle))) == pytest.approx(1000 * speed, abs=1)
+
+
+def test_offset_and_rumble_are_taken_out_and_voices_are_not() -> None:
+    time_s = np.arange(32_000) / RATE_HZ
+    voice = 0.1 * np.sin(2 * np.pi * 100 * time_s)
+    disturbed = voice + 0.3 + 0.2 * np.sin(2 * np.pi * 10 * time_s)
+    kept = without_rumble(disturbed)[8000:-8000]
+    np.testing.assert_allclose(kept, voice[8000:-8000], atol=0.006)
 
 
 def test_speed_copies_are_other_speakers_at_one_speed_each(

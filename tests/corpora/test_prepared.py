@@ -8,6 +8,8 @@ import pytest
 
 from pipeline.corpora.audio import active_power
 from pipeline.corpora.augment import Extras
+from pipeline.corpora.folders import training_material
+from pipeline.corpora.listing import FolderError
 from pipeline.corpora.material import Material
 from pipeline.corpora.paired import PairedMixer
 from pipeline.corpora.prepared import Corpus, extras_for, open_split, prepare
@@ -70,6 +72,32 @@ def test_folders_become_a_corpus(folders: tuple[Path, Path], tmp_path: Path) -> 
     measured = 10 * np.log10(active_power(test[0].clean) / np.mean(noise**2))
     assert measured == pytest.approx(test[0].snr_db, abs=0.05)
     assert not (tmp_path / "corpus" / "recorded").exists()
+
+
+def test_further_folders_are_trained_with_and_held_out_parts_stay(
+    folders: tuple[Path, Path], record: Callable[..., Path], tmp_path: Path
+) -> None:
+    # Folders whose names say otherwise: what is added is for training all the same.
+    for number in range(3):
+        record(f"more/test/voice/{number}.wav", seconds=2.5, seed=100 + number)
+        record(f"sounds/music/{number}.wav", seconds=2.5, seed=200 + number)
+    material = material_of("folders", clean_dir=folders[0], noise_dir=folders[1])
+    prepare(material, tmp_path / "plain", extras=TINY)
+    for folder, role in ((tmp_path / "more", "speech"), (tmp_path / "sounds", "noise")):
+        material = material.with_training(*training_material(folder, role))
+    made = prepare(material, tmp_path / "corpus", extras=TINY)
+    assert [part.files for part in made.parts] == [5, 5, 2, 2, 2, 2]
+    assert made.parts[0].speakers == 3, "a folder is one voice"
+    for split in ("valid", "test"):
+        names = [
+            [clip.name for clip in open_split(tmp_path / corpus, split)[0].clips]
+            for corpus in ("plain", "corpus")
+        ]
+        assert names[0] == names[1]
+    noise = open_split(tmp_path / "corpus", "train")[1]
+    assert {clip.kind for clip in noise.clips} == {"ambience", "music", "procedural"}
+    with pytest.raises(FolderError, match=r"two folders of one name.*rename a folder"):
+        material.with_training(*training_material(tmp_path / "more", "speech"))
 
 
 def test_preparing_again_gives_the_same_bytes(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
     ("name", "snrs_db", "per_snr"),
     [
         ("debian_test", (-6, -3, 0, 3, 6, 9), 20),
-        ("debian_valid", (-5, 0, 5, 10), 16),
+        ("debian_valid", (-5, 0, 5, 10), 40),
         ("embedded_test", (-6, -3, 0, 3, 6, 9), 4),
         ("embedded_valid", (-5, 0, 5, 10), 6),
     ],

@@ -28,9 +28,9 @@ from pipeline.metrics.peer_models import (
     Signal,
     UlUnas,
 )
-from pipeline.metrics.peer_wheels import WheelError
 from pipeline.metrics.peers import Mixture, as_json, as_table, compare, enhancers
 from pipeline.metrics.quality import si_sdr_db
+from pipeline.pinned_packages import PinnedError
 
 LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
 
@@ -189,10 +189,10 @@ def test_deepfilternet_comes_back_aligned_and_releases_its_state() -> None:
 
 
 def test_ulunas_has_to_be_given_and_is_checked(tmp_path: Path) -> None:
-    with pytest.raises(WheelError, match=r"ulunas_stream_simple\.onnx.*no such file.*github"):
+    with pytest.raises(PinnedError, match=r"ulunas_stream_simple\.onnx.*no such file.*github"):
         UlUnas.load(tmp_path)
     (tmp_path / "ulunas_stream_simple.onnx").write_bytes(b"another network")
-    with pytest.raises(WheelError, match="SHA-256 is"):
+    with pytest.raises(PinnedError, match="SHA-256 is"):
         UlUnas.load(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,23 @@ def test_what_is_in_a_given_file_counts_not_when_it_was_written(tmp_path: Path) 
     assert read(config, RunDir(tmp_path / "run")).key != first.key
     given.unlink()
     with pytest.raises(InputError, match=r"train.initial_weights = '.*given.safetensors': no such"):
+        read(config, RunDir(tmp_path / "run"))
+
+
+def test_every_one_of_several_folders_counts(tmp_path: Path) -> None:
+    folders = tuple(tmp_path / name for name in ("one", "two"))
+    for folder in folders:
+        folder.mkdir()
+        (folder / "a.wav").write_bytes(b"1")
+    read = reading("data.extra_noise_dirs")
+    none = read(Config(), RunDir(tmp_path / "run"))
+    config = Config(data=Data(extra_noise_dirs=folders))
+    first = read(config, RunDir(tmp_path / "run"))
+    (folders[1] / "a.wav").write_bytes(b"2")
+    second = read(config, RunDir(tmp_path / "run"))
+    assert len({none.key, first.key, second.key}) == 3
+    shutil.rmtree(folders[0])
+    with pytest.raises(InputError, match=r"data.extra_noise_dirs\[0\] = '.*one': no such"):
         read(config, RunDir(tmp_path / "run"))
 
 

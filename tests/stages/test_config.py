@@ -138,6 +138,22 @@ def test_folders_that_a_source_does_not_use_are_refused(
         load(path)
 
 
+@pytest.mark.parametrize(
+    "setting", ["synthetic_minutes = 1.0", "extra_speech_dirs = ['.']", "extra_noise_dirs = ['.']"]
+)
+def test_nothing_is_added_to_ready_made_pairs(tmp_path: Path, setting: str) -> None:
+    pairs = "[data]\nsource = 'paired'\nclean_dir = '.'\nnoisy_dir = '.'\n"
+    with pytest.raises(ConfigError, match=f"does not use data.{setting.split()[0]}; leave it out"):
+        load(config_file(tmp_path, pairs + setting))
+    load(config_file(tmp_path, f"[data]\n{setting}"))
+
+
+def test_what_is_not_added_is_no_part_of_the_settings() -> None:
+    assert not {"synthetic_minutes", "extra_speech_dirs", "extra_noise_dirs"} & set(
+        Config().data.model_dump()
+    )
+
+
 def test_snr_of_ready_made_pairs_is_refused(tmp_path: Path) -> None:
     pairs = "[data]\nsource = 'paired'\nclean_dir = '.'\nnoisy_dir = '.'\n"
     load(config_file(tmp_path, pairs))

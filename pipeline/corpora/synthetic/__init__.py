@@ -1,0 +1,1 @@
+"""Synthetic voices: texts, phonemes, the synthesizer and its cache."""
