@@ -5,17 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.artefacts import RunDir, stage, write_json
 from pipeline.cli import stage_main
 from pipeline.compression.structures import BlockStructure
 from pipeline.config import DENSE, Config, Variant
 from pipeline.dsp import analyse
 from pipeline.errors import InputError
-from pipeline.models.masknet import MaskNet
-from pipeline.models.units import remove_masked_units
-from pipeline.models.weights import Weights
+from pipeline.networks.groups import groups, remove_masked_units
+from pipeline.networks.trained import Trained
 from pipeline.prepare import prepared_corpus, training_mixer
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT, SCHEMES
@@ -23,8 +20,6 @@ from pipeline.train import WEIGHTS
 
 # Mixtures that ranges and principal components are taken from.
 OBSERVED_BATCH = 64
-# The ReLU grid reaches a little above the largest value seen.
-RANGE_MARGIN = 1.1
 RESULT = "result.json"
 
 
@@ -41,9 +36,8 @@ def check(config: Config) -> None:
         resizes = variant.structure == "unit" or variant.rank is not None
         resized[variant.name] = resized[variant.parent] or resizes
         if variant.structure == "block" and not resized[variant.name]:
-            shapes = {matrix.name: matrix.shape for matrix in MaskNet(config.model).matrices}
             try:
-                BlockStructure(shapes, *variant.block_size)
+                BlockStructure(config.model.define().matrices(), *variant.block_size)
             except InputError as error:
                 raise InputError(f"variant {variant.name!r}: {error}") from error
 
@@ -85,6 +79,7 @@ def compress_variant(
     from pipeline.compression.methods import callbacks_for, last_change, offline
     from pipeline.compression.pruner import sparsity_of
     from pipeline.keras import limit_threads
+    from pipeline.quantization.calibration import in_scheme
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
@@ -97,19 +92,19 @@ def compress_variant(
     limit_threads(config.train.threads)
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
-    dense = Weights.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.path("train") / WEIGHTS)
     noisy, _ = mixer.batch(0, OBSERVED_BATCH)
     _, features = analyse(noisy, dense.front_end)
     if variant.parent == DENSE:
-        start = _in_scheme(dense, config.compress.scheme, features)
+        start = in_scheme(dense, SCHEMES[config.compress.scheme], features)
     else:
-        start = Weights.load(_weights_in(models_dir, variant.parent))
+        start = Trained.load(_weights_in(models_dir, variant.parent))
     if variant.rank is not None:
         start = with_low_rank(start, variant.rank, features)
     model = start.build()
     validation = Validation(corpus.mixtures("valid"), dense.front_end)
     if variant.method == "offline":
-        offline(model, variant, start.model)
+        offline(model, variant)
         results: dict[str, Any] = {"history": [], "best_score": validation(model)["score"]}
     else:
         steps = variant.steps or config.compress.steps
@@ -124,7 +119,7 @@ def compress_variant(
             validate_every=config.compress.validate_every,
             keep_best_from=last_change(variant, config.compress, steps),
         )
-        callbacks = callbacks_for(model, variant, config.compress, start.model, steps)
+        callbacks = callbacks_for(model, variant, config.compress, steps)
         with Reporter() as report:
             results = fit(
                 model,
@@ -148,23 +143,13 @@ def compress_variant(
     trained = remove_masked_units(dataclasses.replace(start, arrays=model.get_arrays()))
     trained.save(_weights_in(models_dir, variant.name))
     discard_checkpoint(work_dir)
-    results["model"] = trained.model.model_dump(mode="json")
+    results["units"] = {group.name: group.units for group in groups(trained.graph)}
     write_json(finished, results)
     return results
 
 
 def _weights_in(models_dir: Path, name: str) -> Path:
     return models_dir / name / f"{name}.safetensors"
-
-
-def _in_scheme(dense: Weights, scheme: str, features: "np.ndarray") -> Weights:
-    """The dense network in an integer scheme, its ReLU range measured on a batch."""
-    from pipeline.keras import tf
-
-    observed = float(tf.reduce_max(dense.build().hidden_activation(features)))
-    return dataclasses.replace(
-        dense, scheme=SCHEMES[scheme], relu_maximum=round(observed * RANGE_MARGIN, 4)
-    )
 
 
 if __name__ == "__main__":

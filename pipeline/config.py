@@ -14,13 +14,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
 from pipeline.errors import InputError
 from pipeline.ethosu.memory_system import memory_system
 from pipeline.ethosu.vela_config import DEFAULT_SYSTEM, VelaConfig
+from pipeline.networks import DEFAULT_NETWORK, Network
+from pipeline.networks.rewrites import recurrent_products
 
 DENSE = "dense"
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
@@ -120,41 +121,6 @@ class Mixing(_Section):
         if self.snr_low_db > self.snr_high_db:
             raise ValueError(
                 f"snr_low_db = {self.snr_low_db:g} is above snr_high_db = {self.snr_high_db:g}"
-            )
-        return self
-
-
-class Model(_Section):
-    """Size of the network."""
-
-    bands: Annotated[int, Field(ge=8, le=257)] = 128
-    """Mel bands: width of input and output."""
-    lstm_units: Annotated[tuple[Positive, ...], Field(min_length=1)] = (256, 256)
-    """Width of each recurrent layer."""
-    dense_units: Positive = 128
-    """Width of the ReLU layer."""
-    # Left out of files and keys where empty: those of networks without pairs stay as they are.
-    lstm_ranks: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], Field(exclude_if=lambda ranks: not ranks)
-    ] = ()
-    """Width of each recurrent layer's basis (low-rank pair), 0 for none; empty: none has one."""
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Width of every recurrent layer's basis, 0 for none."""
-        return self.lstm_ranks or (0,) * len(self.lstm_units)
-
-    @field_validator("lstm_ranks")
-    @classmethod
-    def _none_is_empty(cls, ranks: tuple[int, ...]) -> tuple[int, ...]:
-        return ranks if any(ranks) else ()
-
-    @model_validator(mode="after")
-    def _ranks_fit(self) -> "Model":
-        if self.lstm_ranks and len(self.lstm_ranks) != len(self.lstm_units):
-            raise ValueError(
-                f"lstm_ranks has {len(self.lstm_ranks)} entries for {len(self.lstm_units)} "
-                "recurrent layers; give one a layer, 0 for none"
             )
         return self
 
@@ -416,7 +382,7 @@ class Config(_Section):
     """Seed of everything random."""
     data: Data = Data()
     mixing: Mixing = Mixing()
-    model: Model = Model()
+    model: Network = DEFAULT_NETWORK
     train: Train = Train()
     compress: Compress = Compress()
     compile: Compile = Compile()
@@ -456,9 +422,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _ranks_make_layers_smaller(self) -> "Config":
-        with_pairs = {DENSE: any(self.model.ranks)}
-        widths = (self.model.bands, *self.model.lstm_units)
-        limit = min(inputs + units for inputs, units in pairwise(widths))
+        with_pairs, graph = {DENSE: False}, self.model.define()
+        limit = min((graph[name].channels for name in recurrent_products(graph)), default=0)
         for variant in self.compress.variants:
             has_pairs = with_pairs[variant.parent]
             with_pairs[variant.name] = has_pairs or variant.rank is not None

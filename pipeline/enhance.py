@@ -247,27 +247,27 @@ def _integer_maker(
 
 def _float_maker(path: Path) -> Callable[[], ChannelEnhancer]:
     from pipeline.keras import limit_threads, tf
-    from pipeline.models.weights import Weights
+    from pipeline.networks.trained import Trained
 
     limit_threads(1)
-    weights = Weights.load(path)
-    network = weights.build()
-    step = tf.function(network.step)
+    trained = Trained.load(path)
+    network = trained.build()
+    hop = tf.function(network.hop)
 
     def mask_stream() -> Callable[[Array], Array]:
-        state = network.zero_state()
+        memory = network.start()
 
         def mask(features: Array) -> Array:
-            nonlocal state
+            nonlocal memory
             masks = []
-            for hop in features:
-                gains, state = step(tf.constant(hop[None]), state)
+            for frame in features:
+                gains, memory = hop(tf.constant(frame[None]), memory)
                 masks.append(gains.numpy()[0])
             return np.stack(masks)
 
         return mask
 
-    front_end: FrontEnd = weights.front_end
+    front_end: FrontEnd = trained.front_end
     return lambda: StreamingEnhancer(front_end, mask_stream())
 
 

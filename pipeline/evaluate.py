@@ -22,7 +22,7 @@ from pipeline.metrics.dnsmos import Dnsmos
 from pipeline.metrics.peer_models import Peer
 from pipeline.metrics.peers import Enhancer, Mixture, compare, load_peers
 from pipeline.metrics.quality import summary_as_json
-from pipeline.models.weights import Weights
+from pipeline.networks.trained import Trained
 from pipeline.prepare import prepared_corpus
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT
@@ -123,7 +123,7 @@ def listening_clips(mixtures: Sequence[FixedMixture], count: int) -> list[FixedM
 
 
 def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
-    dense = Weights.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.path("train") / WEIGHTS)
     systems = {
         "noisy": System("Noisy input", "input", lambda m: m.noisy),
         "oracle": System(
@@ -138,18 +138,18 @@ def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
             systems[name] = System(name, "peer", _through(peer))
     systems["dense_float"] = System("Dense, float32", "float", in_float(dense))
     for variant in config.compress.variants:
-        weights = Weights.load(weights_path(run_dir, variant.name))
+        trained = Trained.load(weights_path(run_dir, variant.name))
         systems[f"{variant.name}_float"] = System(
-            f"{variant.name}, its float weights", "float", in_float(weights)
+            f"{variant.name}, its float weights", "float", in_float(trained)
         )
         runner = load_runner(
             config.evaluate.runner,
             model_path(run_dir, variant.name),
             compiled_path(run_dir, variant.name, config.compile.memory_modes[0]),
         )
-        named = weights.scheme.name in variant.name
-        label = variant.name if named else f"{variant.name}, {weights.scheme.name}"
-        systems[variant.name] = System(label, "integer", streamed(runner, weights.front_end))
+        named = trained.scheme.name in variant.name
+        label = variant.name if named else f"{variant.name}, {trained.scheme.name}"
+        systems[variant.name] = System(label, "integer", streamed(runner, trained.front_end))
     return systems
 
 
@@ -157,15 +157,15 @@ def _through(peer: Peer) -> Enhancer:
     return lambda mixture: peer.enhance(mixture.noisy)
 
 
-def in_float(weights: Weights) -> Enhancer:
+def in_float(trained: Trained) -> Enhancer:
     """Enhancement through the Keras network in floating point."""
     from pipeline.keras import tf
 
     # Retracing is reduced as mixtures of paired corpora have many lengths.
-    network = tf.function(weights.build(FLOAT), reduce_retracing=True)
+    network = tf.function(trained.build(FLOAT), reduce_retracing=True)
     return lambda mixture: enhance(
         mixture.noisy,
-        weights.front_end,
+        trained.front_end,
         lambda features: network(features[None]).numpy()[0],
     )
 

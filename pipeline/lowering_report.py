@@ -13,23 +13,23 @@ from pipeline.cli import parse, reported_errors
 from pipeline.compress import weights_path
 from pipeline.config import Compile, Config
 from pipeline.ethosu import vela
-from pipeline.lowering.step_graph import build_step_graph
+from pipeline.lowering.tflite import to_tflite
 from pipeline.lowering.unit_order import narrow_windows
 from pipeline.lowering.windows import whole
-from pipeline.models.weights import Weights
+from pipeline.networks.trained import Trained
 
 # With weights in SRAM: in flash, reading them would hide what the NPU does.
 MEMORY_MODE = "Sram_Only"
 
 
-def lowering_table(weights: Weights, name: str, settings: Compile) -> str:
+def lowering_table(trained: Trained, name: str, settings: Compile) -> str:
     """Markdown table of one model's operators before and after lowering."""
     with tempfile.TemporaryDirectory() as folder:
         masked, lowered = (
             _compiled(model, Path(folder) / f"{name}-{kind}.tflite", settings)
             for kind, model in (
-                ("masked", build_step_graph(weights, name, whole)),
-                ("lowered", build_step_graph(narrow_windows(weights), name)),
+                ("masked", to_tflite(trained, name, whole)),
+                ("lowered", to_tflite(narrow_windows(trained), name)),
             )
         )
     before, after = _by_operator(masked), _by_operator(lowered)
@@ -77,7 +77,7 @@ def main() -> None:
 
 def _tables(config: Config, run_dir: RunDir) -> list[str]:
     return [
-        lowering_table(Weights.load(weights_path(run_dir, v.name)), v.name, config.compile)
+        lowering_table(Trained.load(weights_path(run_dir, v.name)), v.name, config.compile)
         for v in config.compress.variants
     ]
 

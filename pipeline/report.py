@@ -19,7 +19,7 @@ from pipeline.corpora.testset import read_list
 from pipeline.dsp import RATE_HZ
 from pipeline.evaluate import AUDIO
 from pipeline.metrics.quality import si_sdr_db
-from pipeline.models.weights import Weights
+from pipeline.networks.trained import Trained
 from pipeline.prepare import CORPUS
 from pipeline.reporting import tables
 from pipeline.reporting.listening import Clip, Track
@@ -51,20 +51,20 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
 
 
 def _network(run_dir: RunDir, results: Results) -> Network:
-    dense = Weights.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.path("train") / WEIGHTS)
     sizes = {part: dense.total(part) for part in ("kernel", "bias")}
     return Network(
         parameters=sizes["kernel"] + sizes["bias"],
         weights=sizes["kernel"],
-        bands=dense.model.bands,
+        bands=dense.front_end.bands,
         kept={
-            name: _kept(Weights.load(weights_path(run_dir, name)), variant.sparsity)
+            name: _kept(Trained.load(weights_path(run_dir, name)), variant.sparsity)
             for name, variant in results.compress.items()
         },
     )
 
 
-def _kept(weights: Weights, matrices: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
+def _kept(weights: Trained, matrices: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
     """Where each matrix keeps its weights, in the order given."""
     masks = ((name, weights.arrays.get(f"{name}/mask")) for name in matrices)
     return {name: mask != 0 for name, mask in masks if mask is not None}

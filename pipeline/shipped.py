@@ -3,8 +3,7 @@
 ``python -m pipeline.shipped save`` copies a run's models and what its training stages reported to
 ``tflite_models/``; ``python -m pipeline.shipped restore`` makes a run directory from them in which
 train and compress count as done, so that `pipeline.run` goes on with conversion, compilation and
-evaluation. The int8 weights in the TFLite files are the trained weights, so converting a restored
-run writes the same integers again.
+evaluation.
 """
 
 import json
@@ -19,15 +18,14 @@ from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
 from pipeline.convert import model_path
 from pipeline.errors import InputError
-from pipeline.lowering.read_back import read_step_graph
-from pipeline.models.weights import Weights
+from pipeline.networks.trained import Trained
 
 FOLDER = Path("tflite_models")
 STAGES = ("train", "compress", "convert", "compile")
 
 
 def save(config: Config, run_dir: RunDir, folder: Path) -> None:
-    """Copy the dense weights and every integer model, each with a card, to ``folder``."""
+    """Copy every network, trained and converted, each with a card, to ``folder``."""
     folder.mkdir(exist_ok=True)
     cards = {name: run_dir.card(name) for name in STAGES}
     shutil.copy(run_dir.path("train") / train.WEIGHTS, folder / train.WEIGHTS)
@@ -36,9 +34,10 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
         {"seed": config.seed, "config": cards["train"].config, "versions": cards["train"].versions}
         | {"results": cards["train"].results},
     )
-    front_end = Weights.load(run_dir.path("train") / train.WEIGHTS).front_end
+    front_end = Trained.load(run_dir.path("train") / train.WEIGHTS).front_end
     for variant in config.compress.variants:
         shutil.copy(model_path(run_dir, variant.name), folder)
+        shutil.copy(compress.weights_path(run_dir, variant.name), folder)
         write_json(
             folder / f"{variant.name}.card.json",
             {
@@ -66,18 +65,16 @@ def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
     prepare.run(config, run_dir)
 
     def trained(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-        Weights.load(folder / train.WEIGHTS).save(work_dir / train.WEIGHTS)
+        Trained.load(folder / train.WEIGHTS).save(work_dir / train.WEIGHTS)
         return _card(folder, "dense")["results"]
 
     def compressed(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-        dense = Weights.load(folder / train.WEIGHTS)
         results = {}
         for variant in config.compress.variants:
-            model = (folder / f"{variant.name}.tflite").read_bytes()
-            weights = read_step_graph(model, dense.front_end)
+            name = f"{variant.name}.safetensors"
             target = work_dir / variant.name
             target.mkdir()
-            weights.save(target / f"{variant.name}.safetensors")
+            Trained.load(folder / name).save(target / name)
             results[variant.name] = _card(folder, variant.name)["compress"]
         return results
 

@@ -1,14 +1,15 @@
 """Train: the dense floating-point network, the reference for everything after it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
-from pipeline.config import Config, Model
+from pipeline.config import Config
 from pipeline.errors import InputError
-from pipeline.models.masknet import MaskNet
-from pipeline.models.weights import Weights
+from pipeline.networks.graph import HopGraph
+from pipeline.networks.trained import Trained, untrained
 from pipeline.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT
@@ -25,30 +26,21 @@ def check(config: Config) -> None:
     path = config.train.initial_weights
     if path is None:
         return
-    weights = Weights.load(path)
-    if weights.model != config.model:
+    given, graph = Trained.load(path), config.model.define()
+    if given.graph != graph:
         raise InputError(
-            f"train.initial_weights = {str(path)!r} holds a network of {_sizes(weights.model)}; "
-            f"[model] is {_sizes(config.model)}: make them equal"
+            f"train.initial_weights = {str(path)!r} holds a network of matrices "
+            f"{_matrices(given.graph)}; that of [model] has {_matrices(graph)}: make them equal"
         )
-    if weights.scheme != FLOAT:
+    if given.scheme != FLOAT:
         raise InputError(
-            f"train.initial_weights = {str(path)!r} was trained in {weights.scheme.name}; give "
+            f"train.initial_weights = {str(path)!r} was trained in {given.scheme.name}; give "
             "weights of a dense floating-point network, as the train stage writes"
         )
-    if weights.front_end.bands != config.model.bands:
-        raise InputError(
-            f"train.initial_weights = {str(path)!r} has a front end of "
-            f"{weights.front_end.bands} bands for a network of {config.model.bands}: damaged"
-        )
-    try:
-        weights.build()
-    except InputError as error:
-        raise InputError(f"train.initial_weights = {str(path)!r}: {error}") from error
 
 
-def _sizes(model: Model) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in model.model_dump(mode="json").items())
+def _matrices(graph: HopGraph) -> str:
+    return ", ".join(f"{name} {rows} x {n}" for name, (rows, n) in graph.matrices().items())
 
 
 @stage(
@@ -65,8 +57,8 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     from pipeline.training.validation import Validation
 
     limit_threads(config.train.threads)
-    weights = _initial_weights(config, run_dir)
-    model = weights.build()
+    start = _start(config, run_dir)
+    model = start.build()
     settings = Settings(
         steps=config.train.steps,
         batch_size=config.train.batch_size,
@@ -81,26 +73,24 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         results = fit(
             model,
             training_mixer(config, corpus),
-            weights.front_end,
+            start.front_end,
             settings,
             work_dir,
-            Validation(corpus.mixtures("valid"), weights.front_end),
+            Validation(corpus.mixtures("valid"), start.front_end),
             on_progress=lambda step, record: report(
                 "train", step, settings.steps, f"SI-SDRi {record.get('score', float('nan')):.2f} dB"
             ),
         )
-    Weights(config.model, weights.front_end, model.get_arrays()).save(work_dir / WEIGHTS)
+    dataclasses.replace(start, arrays=model.get_arrays()).save(work_dir / WEIGHTS)
     discard_checkpoint(work_dir)
     return results
 
 
-def _initial_weights(config: Config, run_dir: RunDir) -> Weights:
-    """The weights to start from: given ones with their own front end, or random ones."""
+def _start(config: Config, run_dir: RunDir) -> Trained:
+    """What to start from: a given network with its own front end, or a random one."""
     if config.train.initial_weights is not None:
-        return Weights.load(config.train.initial_weights)
-    sizes = config.model
-    network = MaskNet(sizes, seed=config.seed)
-    return Weights(sizes, prepared_front_end(run_dir), network.get_arrays())
+        return Trained.load(config.train.initial_weights)
+    return untrained(config.model, prepared_front_end(run_dir), config.seed)
 
 
 if __name__ == "__main__":

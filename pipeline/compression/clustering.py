@@ -8,8 +8,8 @@ where they are, so the matrix keeps its scale.
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.masknet import MaskNet
 from pipeline.quantization.scheme import WEIGHT_LIMIT
+from pipeline.training.model import SequenceModel
 
 ITERATIONS = 20
 
@@ -52,7 +52,7 @@ class Clustering:
     """
 
     def __init__(
-        self, model: MaskNet, clusters: int, first_step: int, end_step: int, every_steps: int
+        self, model: SequenceModel, clusters: int, first_step: int, end_step: int, every_steps: int
     ) -> None:
         self._model, self._clusters = model, clusters
         self._codebooks = {matrix.name: matrix.share_weights() for matrix in model.matrices}

@@ -1,8 +1,8 @@
-"""A low-rank pair in the place of what a recurrent layer multiplies by.
+"""A low-rank pair in the place of what a recurrence multiplies by.
 
-The product with ``[x, h]`` becomes two: one into a basis of few values, one from there to all gates
-and the candidate. The pair is the one of its rank that loses least of the layer's sums on real
-audio, the projection on their principal components, so training starts close to where it was.
+What reads one tensor through matrices reads a basis of few values made of it instead. The pair is
+the one of its rank that loses least of the products' sums on real audio, the projection on their
+principal components, so training starts close to where it was.
 """
 
 import dataclasses
@@ -11,44 +11,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.models.lstm import LSTM
-from pipeline.models.weights import Weights
+from pipeline.networks.graph import Node
+from pipeline.networks.rewrites import recurrent_products, through_basis
+from pipeline.networks.trained import Trained
+from pipeline.training.model import SequenceModel
 
 
-def with_low_rank(weights: Weights, rank: int, features: NDArray[np.float32]) -> Weights:
-    """Factor the matrices of every recurrent layer.
+def with_low_rank(trained: Trained, rank: int, features: NDArray[np.float32]) -> Trained:
+    """Factor the matrices of every recurrence.
 
     Args:
-        weights: a network without low-rank pairs; what its masks removed is part of the factors.
+        trained: a network without low-rank pairs; what its masks removed is part of the factors.
         rank: values between the two products of a pair.
         features: network input of real audio, ``[batch, time, bands]``.
 
     Raises:
-        InputError: a layer has a pair already, or reads too few values for one; names it.
+        InputError: the network has no recurrence, a recurrence has a pair already, or reads too few
+            values for one; names the matrices.
     """
-    network = weights.build()
-    arrays = dict(weights.arrays)
-    x = features
-    for layer in network.lstms:
-        if layer.basis is not None:
-            raise InputError(f"{layer.name} is a low-rank pair already; take another parent")
-        if rank >= layer.inputs + layer.units:
+    model = trained.build()
+    products = recurrent_products(trained.graph)
+    if not products:
+        raise InputError("low rank: the network has no recurrence; choose another method")
+    read = model.observe(features, products)
+    graph, arrays = trained.graph, dict(trained.arrays)
+    for name, nodes in products.items():
+        matrices = ", ".join(str(node.matrix) for node in nodes)
+        if any(reader.op == "product" for node in nodes for reader in graph.readers(node.name)):
+            raise InputError(f"{matrices} is a low-rank pair already; take another parent")
+        channels = graph[name].channels
+        if rank >= channels:
             raise InputError(
-                f"rank {rank} makes {layer.name}, which reads {layer.inputs + layer.units} "
-                "values, no smaller; choose a lower one"
+                f"rank {rank} makes {matrices}, which reads {channels} values, no smaller; "
+                "choose a lower one"
             )
-        hidden = layer(x).numpy()
-        before = np.concatenate([np.zeros_like(hidden[:, :1]), hidden[:, :-1]], axis=1)
-        read = np.concatenate([x, before], axis=2).reshape(-1, layer.inputs + layer.units)
-        arrays |= _pair(layer, rank, read.astype(np.float64))
-        x = hidden
-    model = weights.model.model_copy(update={"lstm_ranks": (rank,) * len(network.lstms)})
-    return dataclasses.replace(weights, model=model, arrays=arrays)
+        graph, basis = through_basis(graph, name, rank)
+        rows = read[name].numpy().reshape(-1, channels).astype(np.float64)
+        arrays |= _pair(model, nodes, str(basis.matrix), rank, rows)
+    return dataclasses.replace(trained, graph=graph, arrays=arrays)
 
 
-def _pair(layer: LSTM, rank: int, read: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
-    """Arrays of a layer's basis, gates and candidate; ``read`` is what it multiplied, by row."""
-    matrices = (layer.gates, layer.candidate)
+def _pair(
+    model: SequenceModel, nodes: list[Node], basis: str, rank: int, read: NDArray[np.float64]
+) -> dict[str, NDArray[np.float32]]:
+    """Arrays of a basis and of the matrices behind it; ``read`` is what they multiplied, by row."""
+    by_name = {matrix.name: matrix for matrix in model.matrices}
+    matrices = [by_name[str(node.matrix)] for node in nodes]
     kernel = np.concatenate([m.value().numpy() for m in matrices], axis=1).astype(np.float64)
     bias = np.concatenate([m.bias.numpy() for m in matrices])
     mean = read.mean(axis=0) @ kernel
@@ -60,12 +68,12 @@ def _pair(layer: LSTM, rank: int, read: NDArray[np.float64]) -> dict[str, NDArra
     into = directions / deviations
     expansion = (directions * deviations).T
     after = bias + mean
-    split = layer.gates.shape[1]
-    found = {
-        f"{layer.name}_basis": (kernel @ into, -mean @ into),
-        f"{layer.name}_gates": (expansion[:, :split], after[:split]),
-        f"{layer.name}_candidate": (expansion[:, split:], after[split:]),
-    }
+    found = {basis: (kernel @ into, -mean @ into)}
+    begin = 0
+    for matrix in matrices:
+        columns = slice(begin, begin + matrix.shape[1])
+        found[matrix.name] = (expansion[:, columns], after[columns])
+        begin = columns.stop
     arrays = {}
     for name, (factor, offset) in found.items():
         arrays[f"{name}/kernel"] = factor.astype(np.float32)

@@ -11,27 +11,27 @@ from pipeline.compression.structures import (
     WeightStructure,
 )
 from pipeline.compression.thresholds import LearnedThresholds
-from pipeline.config import Compress, Model, Variant
-from pipeline.models.masknet import MaskNet
-from pipeline.models.units import unit_layers
+from pipeline.config import Compress, Variant
+from pipeline.networks.groups import groups
 from pipeline.training.loop import Callback
+from pipeline.training.model import SequenceModel
 
 
-def structure_of(model: MaskNet, variant: Variant, sizes: Model) -> Structure:
-    """What the variant removes together in a network of this size."""
+def structure_of(model: SequenceModel, variant: Variant) -> Structure:
+    """What the variant removes together in a network."""
     shapes = {matrix.name: matrix.shape for matrix in model.matrices}
     if variant.structure == "block":
         return BlockStructure(shapes, *variant.block_size)
     if variant.structure == "unit":
-        return UnitStructure(shapes, unit_layers(sizes))
+        return UnitStructure(shapes, groups(model.graph))
     return WeightStructure(shapes)
 
 
 def callbacks_for(
-    model: MaskNet, variant: Variant, settings: Compress, sizes: Model, steps: int
+    model: SequenceModel, variant: Variant, settings: Compress, steps: int
 ) -> list[Callback]:
     """What to do between the steps of a variant's training, in this order."""
-    structure = structure_of(model, variant, sizes)
+    structure = structure_of(model, variant)
     end = _prune_end(settings, steps)
     callbacks: list[Callback] = []
     if variant.regularizer != "none":
@@ -61,11 +61,11 @@ def last_change(variant: Variant, settings: Compress, steps: int) -> int:
     return 0
 
 
-def offline(model: MaskNet, variant: Variant, sizes: Model) -> None:
+def offline(model: SequenceModel, variant: Variant) -> None:
     """Prune the integers of a trained model by magnitude, with no training after it."""
     for matrix in model.matrices:
         matrix.kernel.assign(matrix.value())
-    prune(model, structure_of(model, variant, sizes), variant.sparsity, given_masks(model))
+    prune(model, structure_of(model, variant), variant.sparsity, given_masks(model))
 
 
 def _prune_end(settings: Compress, steps: int) -> int:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pipeline.compression.criterion import groups_to_keep
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import Energies, Keep, Structure
-from pipeline.models.masknet import MaskNet
+from pipeline.training.model import SequenceModel
 
 Masks = dict[str, NDArray[np.float32]]
 
@@ -22,7 +22,9 @@ class GradualPruner:
         schedule: how much is removed when; after its end the masks rest and the network recovers.
     """
 
-    def __init__(self, model: MaskNet, structure: Structure, schedule: RisingSparsity) -> None:
+    def __init__(
+        self, model: SequenceModel, structure: Structure, schedule: RisingSparsity
+    ) -> None:
         self._model, self._structure, self._schedule = model, structure, schedule
         self._given = given_masks(model)
 
@@ -33,19 +35,19 @@ class GradualPruner:
             prune(self._model, self._structure, sparsity, self._given)
 
 
-def given_masks(model: MaskNet) -> Masks:
+def given_masks(model: SequenceModel) -> Masks:
     """What earlier methods have left, by matrix."""
     return {matrix.name: matrix.mask.numpy() for matrix in model.matrices}
 
 
-def energies_of(model: MaskNet, structure: Structure, given: Masks) -> Energies:
+def energies_of(model: SequenceModel, structure: Structure, given: Masks) -> Energies:
     """Sum of squared weights of every group, counting only what ``given`` keeps."""
     return structure.sums(
         {m.name: np.square(m.kernel.numpy() * given[m.name]) for m in model.matrices}
     )
 
 
-def apply_choice(model: MaskNet, structure: Structure, keep: Keep, given: Masks) -> None:
+def apply_choice(model: SequenceModel, structure: Structure, keep: Keep, given: Masks) -> None:
     """Mask all groups but the chosen ones, and what ``given`` lacks."""
     masks = structure.masks(keep)
     for matrix in model.matrices:
@@ -53,7 +55,7 @@ def apply_choice(model: MaskNet, structure: Structure, keep: Keep, given: Masks)
 
 
 def prune(
-    model: MaskNet,
+    model: SequenceModel,
     structure: Structure,
     sparsity: float,
     given: Masks,
@@ -70,7 +72,7 @@ def prune(
     apply_choice(model, structure, groups_to_keep(energies, sparsity, structure.multiple), given)
 
 
-def sparsity_of(model: MaskNet) -> dict[str, float]:
+def sparsity_of(model: SequenceModel) -> dict[str, float]:
     """Share of zero weights in each matrix and, as ``all``, in the network."""
     masks = {m.name: m.mask.numpy() for m in model.matrices}
     shares = {name: 1.0 - float(mask.mean()) for name, mask in masks.items()}

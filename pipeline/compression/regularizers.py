@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compression.structures import Energies, Structure
-from pipeline.models.masknet import MaskNet
+from pipeline.training.model import SequenceModel
 
 EPSILON = 1e-12
 
@@ -52,7 +52,7 @@ class Regularizer:
     """
 
     def __init__(
-        self, model: MaskNet, structure: Structure, name: str, strength: float, end_step: int
+        self, model: SequenceModel, structure: Structure, name: str, strength: float, end_step: int
     ) -> None:
         self._model, self._structure = model, structure
         self._factor, self._strength, self._end_step = REGULARIZERS[name], strength, end_step

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.models.units import NO_UNIT, UnitLayer
+from pipeline.networks.groups import NO_UNIT, Group
 
 Array = NDArray[np.float32]
 Energies = dict[str, NDArray[np.float64]]
@@ -108,19 +108,19 @@ class UnitStructure:
 
     multiple = UNIT_MULTIPLE
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], layers: list[UnitLayer]) -> None:
-        self._shapes, self._layers = shapes, layers
+    def __init__(self, shapes: Mapping[str, tuple[int, int]], groups: list[Group]) -> None:
+        self._shapes, self._groups = shapes, groups
 
     def sums(self, values: Mapping[str, NDArray]) -> Energies:
         """See `Structure`."""
         energies = {}
-        for layer in self._layers:
-            total = np.zeros(layer.units)
-            for tie in layer.ties:
+        for group in self._groups:
+            total = np.zeros(group.units)
+            for tie in group.ties:
                 line = np.asarray(values[tie.matrix], np.float64).sum(axis=1 - tie.axis)
                 tied = tie.unit != NO_UNIT
                 np.add.at(total, tie.unit[tied], line[tied])
-            energies[layer.name] = total
+            energies[group.name] = total
         return energies
 
     def spread(self, values: Mapping[str, NDArray]) -> dict[str, Array]:
@@ -139,7 +139,7 @@ class UnitStructure:
 
     def _lines(self, values: Mapping[str, NDArray], untied: float) -> Iterator[tuple[str, Array]]:
         """Each tie's values along its axis, ready to broadcast over the matrix."""
-        for layer in self._layers:
-            for tie in layer.ties:
-                line = np.where(tie.unit == NO_UNIT, untied, values[layer.name][tie.unit])
+        for group in self._groups:
+            for tie in group.ties:
+                line = np.where(tie.unit == NO_UNIT, untied, values[group.name][tie.unit])
                 yield tie.matrix, np.expand_dims(line.astype(np.float32), 1 - tie.axis)

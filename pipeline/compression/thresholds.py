@@ -19,7 +19,7 @@ from pipeline.compression.pruner import apply_choice, energies_of, given_masks
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import Structure
 from pipeline.keras import tf
-from pipeline.models.masknet import MaskNet
+from pipeline.training.model import SequenceModel
 
 # Groups whose rank is within this share of the threshold's stand for those it would gain or lose.
 WINDOW = 0.05
@@ -41,7 +41,7 @@ class LearnedThresholds:
     """
 
     def __init__(
-        self, model: MaskNet, structure: Structure, schedule: RisingSparsity, sparsity: float
+        self, model: SequenceModel, structure: Structure, schedule: RisingSparsity, sparsity: float
     ) -> None:
         self._model, self._structure, self._schedule = model, structure, schedule
         self._given = given_masks(model)

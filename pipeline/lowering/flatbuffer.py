@@ -28,6 +28,10 @@ _BIAS_DTYPE = {"int8": "int32", "int16": "int64"}
 # Schema values: ActivationFunctionType and TensorType.
 _FUSED: dict[Activation, int] = {"none": 0, "relu": 1}
 _BIAS_TYPE_CODE = {"int32": 2, "int64": 4}
+# Stride 1, no dilation, padding "SAME".
+_SAME_SIZE = {
+    "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1, "padding": 0,
+}  # fmt: skip
 # Scale and zero point the specification fixes.
 _LOGISTIC_OUTPUT = {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}
 _TANH_OUTPUT = {"int8": (1 / 128, 0), "int16": (1 / 32768, 0)}
@@ -35,12 +39,15 @@ _TANH_OUTPUT = {"int8": (1 / 128, 0), "int16": (1 / 32768, 0)}
 _VERSION = {
     "ADD": {"int8": 2, "int16": 3},
     "CONCATENATION": {"int8": 2, "int16": 3},
+    "CONV_2D": {"int8": 3, "int16": 4},
+    "DEPTHWISE_CONV_2D": {"int8": 3, "int16": 5},
     "FULLY_CONNECTED": {"int8": 4, "int16": 11},
     "LOGISTIC": {"int8": 2, "int16": 3},
     "MAXIMUM": {"int8": 2, "int16": 4},
     "MINIMUM": {"int8": 2, "int16": 4},
     "MUL": {"int8": 2, "int16": 4},
     "QUANTIZE": {"int8": 1, "int16": 2},
+    "RESHAPE": {"int8": 1, "int16": 1},
     "SPLIT": {"int8": 2, "int16": 4},
     "STRIDED_SLICE": {"int8": 2, "int16": 1},
     "SUB": {"int8": 2, "int16": 5},
@@ -145,31 +152,12 @@ class Graph:
         `weights` are constant int8 in -127..127 with zero point 0; `bias` is constant int32 for
         int8 activations and int64 for int16, with scale x.scale * weights.scale.
         """
-        if not {weights.name, bias.name} <= self._constants.keys():
-            raise self._error(f"{name!r} needs constant weights and bias")
-        if weights.dtype != "int8" or weights.zero_point or len(weights.shape) != 2:
-            raise self._error(
-                f"weights {weights.name!r} are {weights.dtype}{list(weights.shape)} with zero "
-                f"point {weights.zero_point}; expected int8[out, in] with 0"
-            )
-        if self._constants[weights.name].min() == -128:
-            raise self._error(f"weights {weights.name!r} hold -128; expected -127..127")
+        self._check_constants(name, x, weights, bias, rank=2)
         channels, fan_in = weights.shape
         if len(x.shape) != 2 or x.shape[1] != fan_in:
             raise self._error(
                 f"{name!r} multiplies {x.name!r} {list(x.shape)} by {weights.name!r} "
                 f"{list(weights.shape)}; expected [batch, {fan_in}]"
-            )
-        bias_dtype = _BIAS_DTYPE[x.dtype]
-        if bias.dtype != bias_dtype or bias.shape != (channels,):
-            raise self._error(
-                f"bias {bias.name!r} is {bias.dtype}{list(bias.shape)}; expected "
-                f"{bias_dtype}[{channels}] for {x.dtype} activations"
-            )
-        if not math.isclose(bias.scale, x.scale * weights.scale, rel_tol=1e-6):
-            raise self._error(
-                f"bias {bias.name!r} has scale {bias.scale}; expected {x.name!r} * "
-                f"{weights.name!r} = {x.scale * weights.scale}"
             )
         y = self._activation(name, (x.shape[0], channels), x.dtype, scale, zero_point)
         self._operator(
@@ -178,6 +166,78 @@ class Graph:
             (y,),
             fusedActivationFunction=_FUSED[activation],
             quantizedBiasType=_BIAS_TYPE_CODE[bias.dtype],
+        )
+        return y
+
+    def convolution(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        *,
+        name: str,
+        scale: float,
+        zero_point: int = 0,
+        activation: Activation = "none",
+    ) -> Tensor:
+        """Convolve x[batch, height, width, in] with weights[out, rows, columns, in].
+
+        Stride 1, zeros around the edges so that height and width stay; otherwise as
+        `fully_connected`.
+        """
+        self._check_constants(name, x, weights, bias, rank=4)
+        if len(x.shape) != 4 or x.shape[3] != weights.shape[3]:
+            raise self._error(
+                f"{name!r} convolves {x.name!r} {list(x.shape)} with {weights.name!r} "
+                f"{list(weights.shape)}; expected [batch, height, width, {weights.shape[3]}]"
+            )
+        y = self._activation(name, (*x.shape[:3], weights.shape[0]), x.dtype, scale, zero_point)
+        self._operator(
+            "CONV_2D",
+            (x, weights, bias),
+            (y,),
+            fusedActivationFunction=_FUSED[activation],
+            **_SAME_SIZE,
+        )
+        return y
+
+    def depthwise_convolution(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        *,
+        name: str,
+        scale: float,
+        zero_point: int = 0,
+        activation: Activation = "none",
+    ) -> Tensor:
+        """Convolve every channel by itself: weights[1, rows, columns, channels]."""
+        self._check_constants(name, x, weights, bias, rank=4, channel_axis=3)
+        if len(x.shape) != 4 or x.shape[3] != weights.shape[3] or weights.shape[0] != 1:
+            raise self._error(
+                f"{name!r} convolves {x.name!r} {list(x.shape)} with {weights.name!r} "
+                f"{list(weights.shape)}; expected [batch, height, width, channels] and "
+                "[1, rows, columns, channels]"
+            )
+        y = self._activation(name, x.shape, x.dtype, scale, zero_point)
+        self._operator(
+            "DEPTHWISE_CONV_2D",
+            (x, weights, bias),
+            (y,),
+            depthMultiplier=1,
+            fusedActivationFunction=_FUSED[activation],
+            **_SAME_SIZE,
+        )
+        return y
+
+    def reshape(self, x: Tensor, shape: Sequence[int], *, name: str) -> Tensor:
+        """The same values in another shape."""
+        if math.prod(shape) != math.prod(x.shape):
+            raise self._error(f"{name!r} reshapes {x.name!r} {list(x.shape)} to {list(shape)}")
+        y = self._activation(name, tuple(shape), x.dtype, x.scale, x.zero_point)
+        self._operator(
+            "RESHAPE", (x, self._indices(f"{name}/shape", list(shape))), (y,), newShape=list(shape)
         )
         return y
 
@@ -271,11 +331,21 @@ class Graph:
             self._file.add_operator("QUANTIZE", 2, (real,), (y.index,))
         return y
 
-    def add(self, a: Tensor, b: Tensor, *, name: str, scale: float, zero_point: int = 0) -> Tensor:
-        """Elementwise a + b, requantized and saturated."""
+    def add(
+        self,
+        a: Tensor,
+        b: Tensor,
+        *,
+        name: str,
+        scale: float,
+        zero_point: int = 0,
+        activation: Activation = "none",
+    ) -> Tensor:
+        """Elementwise activation(a + b), requantized and saturated."""
         y = self._elementwise(name, a, b, scale, zero_point)
         # potScaleInt16=False: any int16 scales, not only powers of two.
-        self._operator("ADD", (a, b), (y,), fusedActivationFunction=0, potScaleInt16=False)
+        fused = _FUSED[activation]
+        self._operator("ADD", (a, b), (y,), fusedActivationFunction=fused, potScaleInt16=False)
         return y
 
     def sub(self, a: Tensor, b: Tensor, *, name: str, scale: float, zero_point: int = 0) -> Tensor:
@@ -309,6 +379,36 @@ class Graph:
         if not self._inputs or not self._outputs:
             raise self._error("a graph needs at least one input and one output")
         return self._file.to_bytes()
+
+    def _check_constants(
+        self,
+        name: str,
+        x: Tensor,
+        weights: Tensor,
+        bias: Tensor,
+        rank: int,
+        channel_axis: int = 0,
+    ) -> None:
+        if not {weights.name, bias.name} <= self._constants.keys():
+            raise self._error(f"{name!r} needs constant weights and bias")
+        if weights.dtype != "int8" or weights.zero_point or len(weights.shape) != rank:
+            raise self._error(
+                f"weights {weights.name!r} are {weights.dtype}{list(weights.shape)} with zero "
+                f"point {weights.zero_point}; expected int8 of {rank} axes with 0"
+            )
+        if self._constants[weights.name].min() == -128:
+            raise self._error(f"weights {weights.name!r} hold -128; expected -127..127")
+        channels, bias_dtype = weights.shape[channel_axis], _BIAS_DTYPE[x.dtype]
+        if bias.dtype != bias_dtype or bias.shape != (channels,):
+            raise self._error(
+                f"bias {bias.name!r} is {bias.dtype}{list(bias.shape)}; expected "
+                f"{bias_dtype}[{channels}] for {x.dtype} activations"
+            )
+        if not math.isclose(bias.scale, x.scale * weights.scale, rel_tol=1e-6):
+            raise self._error(
+                f"bias {bias.name!r} has scale {bias.scale}; expected {x.name!r} * "
+                f"{weights.name!r} = {x.scale * weights.scale}"
+            )
 
     def _elementwise(
         self, name: str, a: Tensor, b: Tensor, scale: float, zero_point: int

@@ -9,32 +9,33 @@ from numpy.typing import NDArray
 from pipeline.corpora.testset import Mixture
 from pipeline.dsp import analyse, enhance
 from pipeline.keras import tf
-from pipeline.lowering.read_back import read_step_graph
+from pipeline.lowering.tflite import integer_matrix
 from pipeline.metrics.quality import si_sdr_db
-from pipeline.models.weights import Weights
+from pipeline.networks.trained import Trained
 from pipeline.targets import HopModel, Runner, stream
 from pipeline.targets.tflite import TfliteRunner
 from pipeline.targets.tflm import TflmRunner
+from pipeline.training.model import SequenceModel
 
 Array = NDArray[np.float32]
 
 
 def prove(
-    weights: Weights, model: bytes, mixtures: Sequence[Mixture], frames: int
+    trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: int
 ) -> dict[str, Any]:
     """Compare training, TFLite and TFLite Micro on at least ``frames`` streamed frames.
 
     Args:
-        weights: what was trained.
+        trained: the network.
         model: the TFLite file made from them.
         mixtures: real audio; the first few are used.
         frames: frames to compare.
 
     Raises:
-        ValueError: the model's int8 weights are not the ones training saw.
+        ValueError: the int8 weights to store are not the ones training saw.
     """
-    _check_weights(weights, model)
-    network = weights.build()
+    network = trained.build()
+    _check_weights(trained, network)
     tflite, tflm = TfliteRunner(model), TflmRunner(model)
     sequence = tf.function(network, reduce_retracing=True)
     differences: list[Array] = []
@@ -44,14 +45,14 @@ def prove(
     for mixture in mixtures:
         if compared >= frames:
             break
-        _, features = analyse(mixture.noisy, weights.front_end)
+        _, features = analyse(mixture.noisy, trained.front_end)
         compared += len(features)
         keras_mask = sequence(features[None]).numpy()[0]
         stored = stream(tflite, features)
         tflite_mask = _real_mask(tflite, stored)
         differences.append(np.abs(keras_mask - tflite_mask))
-        keras_db.append(_si_sdr_db(mixture, weights, keras_mask))
-        tflite_db.append(_si_sdr_db(mixture, weights, tflite_mask))
+        keras_db.append(_si_sdr_db(mixture, trained, keras_mask))
+        tflite_db.append(_si_sdr_db(mixture, trained, tflite_mask))
         step = np.abs(stored.astype(np.int32) - stream(tflm, features).astype(np.int32))
         values += step.size
         mismatching += int(np.count_nonzero(step))
@@ -75,8 +76,8 @@ def prove(
     }
 
 
-def _si_sdr_db(mixture: Mixture, weights: Weights, mask: Array) -> float:
-    enhanced = enhance(mixture.noisy, weights.front_end, lambda _: mask)
+def _si_sdr_db(mixture: Mixture, trained: Trained, mask: Array) -> float:
+    enhanced = enhance(mixture.noisy, trained.front_end, lambda _: mask)
     return si_sdr_db(mixture.clean, enhanced)
 
 
@@ -85,13 +86,13 @@ def _real_mask(runner: Runner, stored: NDArray[np.integer]) -> Array:
     return runner.outputs[HopModel.of(runner).mask].dequantize(stored)
 
 
-def _check_weights(weights: Weights, model: bytes) -> None:
-    """Every int8 constant in the file times its scale must be the matrix training multiplied by."""
-    stored = read_step_graph(model, weights.front_end)
-    for matrix in weights.build().matrices:
-        differing = stored.arrays[f"{matrix.name}/kernel"] != matrix.value().numpy()
+def _check_weights(trained: Trained, network: SequenceModel) -> None:
+    """Every stored integer times its scale must be the weight training multiplied by."""
+    for matrix in network.matrices:
+        stored = integer_matrix(trained, matrix.name)
+        differing = stored.weights.T * np.float32(stored.scale) != matrix.value().numpy()
         if differing.any():
             raise ValueError(
                 f"matrix {matrix.name!r}: {np.count_nonzero(differing)} of {differing.size} int8 "
-                "weights in the file differ from those training multiplied by"
+                "weights to store differ from those training multiplied by"
             )

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.lowering.windows import INPUT_TILE, INPUT_TILE_CYCLES, OUTPUT_TILE
-from pipeline.models.units import NO_UNIT, UnitLayer, select_units, unit_layers
-from pipeline.models.weights import Weights
+from pipeline.networks.groups import NO_UNIT, Group, groups, keep_units
+from pipeline.networks.trained import Trained
 
 TRIALS = 3_000
 # Matrices at least this full have nothing to gain; searching would only shuffle them.
@@ -24,21 +24,21 @@ Occupied = NDArray[np.bool_]
 
 @dataclasses.dataclass
 class _Axis:
-    """Where a layer's tiles lie along one axis of one matrix: ``[copies, tiles]`` positions."""
+    """Where a group's tiles lie along one axis of one matrix: ``[copies, tiles]`` positions."""
 
     matrix: str
     axis: int
     positions: NDArray[np.int64]
 
 
-def narrow_windows(weights: Weights, seed: int = 0) -> Weights:
+def narrow_windows(trained: Trained, seed: int = 0) -> Trained:
     """Reorder units so that the non-zero blocks of each output lie in a narrow window of inputs.
 
-    Swaps two tiles of a layer at a time and keeps what does not widen the windows. Layers that are
-    not a whole number of tiles, and networks without empty tiles, are left as they are.
+    Swaps two tiles of a group at a time and keeps what does not widen the windows. Groups that do
+    not lie in whole tiles, and networks without empty tiles, are left as they are.
 
     Args:
-        weights: a masked network.
+        trained: a masked network.
         seed: of the search.
 
     Returns:
@@ -46,33 +46,33 @@ def narrow_windows(weights: Weights, seed: int = 0) -> Weights:
     """
     occupied = {
         name.removesuffix("/mask"): _tiles(mask)
-        for name, mask in weights.arrays.items()
+        for name, mask in trained.arrays.items()
         if name.endswith("/mask")
     }
     if np.mean(np.concatenate([tiles.ravel() for tiles in occupied.values()])) > FULL:
-        return weights
-    layers = [layer for layer in unit_layers(weights.model) if layer.units % OUTPUT_TILE == 0]
-    if not layers:
-        return weights
-    axes = {layer.name: _axes(layer) for layer in layers}
-    order = {layer.name: np.arange(layer.units // OUTPUT_TILE) for layer in layers}
+        return trained
+    movable = [group for group in groups(trained.graph) if _in_tiles(group)]
+    if not movable:
+        return trained
+    axes = {group.name: _axes(group) for group in movable}
+    order = {group.name: np.arange(group.units // OUTPUT_TILE) for group in movable}
     random = np.random.default_rng(seed)
     cost = {name: _cycles(tiles) for name, tiles in occupied.items()}
     for _ in range(TRIALS):
-        layer = layers[random.integers(len(layers))]
-        a, b = random.integers(order[layer.name].size, size=2)
-        touched = {axis.matrix for axis in axes[layer.name]}
+        group = movable[random.integers(len(movable))]
+        a, b = random.integers(order[group.name].size, size=2)
+        touched = {axis.matrix for axis in axes[group.name]}
         trial = {name: occupied[name].copy() for name in touched}
-        for axis in axes[layer.name]:
+        for axis in axes[group.name]:
             _swap(trial[axis.matrix], axis, int(a), int(b))
         trial_cost = {name: _cycles(tiles) for name, tiles in trial.items()}
         if sum(trial_cost.values()) <= sum(cost[name] for name in touched):
             occupied |= trial
             cost |= trial_cost
-            tiles = order[layer.name]
+            tiles = order[group.name]
             tiles[[a, b]] = tiles[[b, a]]
-    return select_units(
-        weights,
+    return keep_units(
+        trained,
         {
             name: (tiles[:, None] * OUTPUT_TILE + np.arange(OUTPUT_TILE)).ravel()
             for name, tiles in order.items()
@@ -88,13 +88,20 @@ def _tiles(mask: NDArray[np.float32]) -> Occupied:
     return np.asarray(padded.reshape(rows, OUTPUT_TILE, columns, OUTPUT_TILE).any(axis=(1, 3)))
 
 
-def _axes(layer: UnitLayer) -> list[_Axis]:
-    """The layer's ties, counted in tiles."""
+def _in_tiles(group: Group) -> bool:
+    """Whether every tile of every axis holds neighbouring units of the group, or none."""
+    positions = [(tie.unit, np.flatnonzero(tie.unit != NO_UNIT)) for tie in group.ties]
+    aligned = all((unit[p] % OUTPUT_TILE == p % OUTPUT_TILE).all() for unit, p in positions)
+    return aligned and group.units % OUTPUT_TILE == 0
+
+
+def _axes(group: Group) -> list[_Axis]:
+    """The group's ties, counted in tiles."""
     axes = []
-    for tie in layer.ties:
+    for tie in group.ties:
         first = tie.unit[::OUTPUT_TILE]
         tied = np.flatnonzero(first != NO_UNIT)
-        axes.append(_Axis(tie.matrix, tie.axis, tied.reshape(-1, layer.units // OUTPUT_TILE)))
+        axes.append(_Axis(tie.matrix, tie.axis, tied.reshape(-1, group.units // OUTPUT_TILE)))
     return axes
 
 

@@ -1,10 +1,10 @@
-"""Fixed quantization grids for every tensor of the recurrent mask network.
+"""Quantization grids of every tensor.
 
 TensorFlow Lite represents a real number as ``scale * (q - zero_point)`` (Jacob et al., 2018).
 Almost every tensor here has a range known in advance (a sigmoid lies in [0, 1), a hidden state in
 (-1, 1), a sigmoid's input stops mattering beyond +-6), so the grids are constants rather than
-calibrated: training, the int8 model and the firmware agree on them by construction. The only
-data-dependent range is the ReLU layer's, which is measured once before compression starts.
+calibrated: training, the int8 model and the firmware agree on them by construction. Ranges that are
+not known, as that of a ReLU layer, are measured once before compression starts.
 
 Every scale, those of the weights included, is a power of two. Then float32 holds every product,
 sum and tie of the integer network exactly, so training in fake quantization and the deployed
@@ -17,9 +17,14 @@ that leads from int8 back to int16, so an int16 cell makes the whole step int16.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import InputError
 
 DType = Literal["int8", "int16"]
 CELL_LIMIT = 8.0
@@ -42,6 +47,17 @@ def half_away(value: np.ndarray) -> np.ndarray:
     return np.copysign(np.floor(np.abs(value) + 0.5), value)
 
 
+def integer_steps(kernel: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
+    """Weights as whole training steps, as `pipeline.quantization.fake` rounds them.
+
+    Returns:
+        int8 of the same shape, in -63..63, and the step: a power of two.
+    """
+    largest = np.maximum(np.abs(kernel).max(), np.float32(MIN_WEIGHT))
+    step = power_of_two_above(largest / np.float32(WEIGHT_LIMIT))
+    return half_away(kernel / np.float32(step)).astype(np.int8), step
+
+
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """One affine integer grid.
@@ -55,6 +71,14 @@ class Grid:
     dtype: DType
     scale: float
     zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        info = np.iinfo(self.dtype)
+        if not (0 < self.scale < np.inf and info.min <= self.zero_point <= info.max):
+            raise InputError(
+                f"grid of scale {self.scale} and zero point {self.zero_point}: expected a finite "
+                f"scale above 0 and a zero point of type {self.dtype}"
+            )
 
     @property
     def bits(self) -> int:
@@ -84,69 +108,78 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """Grids of the network's tensors; ``None`` leaves that point in floating point.
+    """Grids by role; a role without one stays in floating point.
+
+    A network's nodes name their roles. Those known to every network are in `INT8` and `INT16`; the
+    others have ranges that are measured (`measured`).
 
     Attributes:
         name: what configs and cards call it.
-        hidden: features and hidden states, which share one grid.
-        reduced: outputs of a recurrent layer's basis (low-rank pairs), made with a deviation of 1.
-        gate_input, gate: input and output of the i, f, o sigmoids.
-        candidate_input, candidate: input and output of the g tanh.
-        cell: cell state.
-        cell_tanh: tanh of the cell state.
-        mask_input, mask: input and output of the mask sigmoid.
+        grids: by role.
         quantize_weights: weights on symmetric per-tensor int8 grids.
     """
 
     name: str
-    hidden: Grid | None = None
-    reduced: Grid | None = None
-    gate_input: Grid | None = None
-    gate: Grid | None = None
-    candidate_input: Grid | None = None
-    candidate: Grid | None = None
-    cell: Grid | None = None
-    cell_tanh: Grid | None = None
-    mask_input: Grid | None = None
-    mask: Grid | None = None
+    grids: Mapping[str, Grid] = dataclasses.field(default_factory=dict)
     quantize_weights: bool = True
 
-    def relu_grid(self, maximum: float) -> Grid | None:
-        """Grid for a ReLU output whose largest observed value is ``maximum``."""
-        if self.hidden is None:
-            return None
-        if self.hidden.dtype == "int16":
-            return Grid("int16", power_of_two_above(maximum / 32767))
-        return Grid("int8", power_of_two_above(maximum / 255), -128)
+    def grid(self, role: str | None) -> Grid | None:
+        """Of a role; None for floating point."""
+        return None if role is None else self.grids.get(role)
+
+    def measured(self, role: str, maximum: float, signed: bool) -> "Scheme":
+        """The scheme with a grid for a role whose largest observed magnitude is ``maximum``."""
+        if self.name == "int16":
+            grid = Grid("int16", power_of_two_above(maximum / 32767))
+        elif signed:
+            grid = Grid("int8", power_of_two_above(maximum / 127))
+        else:
+            grid = Grid("int8", power_of_two_above(maximum / 255), -128)
+        return dataclasses.replace(self, grids={**self.grids, role: grid})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Scheme":
+        """Check what `to_json` returned.
+
+        Raises:
+            InputError: it is no scheme.
+        """
+        try:
+            return _ADAPTER.validate_python(data)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"scheme: {where}: {problem['msg']}") from error
 
 
+_ADAPTER = TypeAdapter(Scheme)
+_UNIT8, _UNIT16 = Grid("int8", 1 / 128), Grid("int16", 1 / 32768)
+_SHARE8, _Q3_12 = Grid("int8", 1 / 256, -128), Grid("int16", CELL_LIMIT / 32768)
+# Role: its int8 and int16 grid.
+_ROLES = {
+    # Features and hidden states, which share one grid.
+    "hidden": (_UNIT8, _UNIT16),
+    # Outputs of a low-rank basis, made with a deviation of 1.
+    "reduced": (Grid("int8", 4 / 128), _Q3_12),
+    # Input and output of a gate's sigmoid.
+    "gate_input": (Grid("int8", 8 / 128), _Q3_12),
+    "gate": (_SHARE8, _UNIT16),
+    # Input and output of a candidate's tanh.
+    "candidate_input": (Grid("int8", 2 / 128), _Q3_12),
+    "candidate": (_UNIT8, _UNIT16),
+    "cell": (Grid("int8", 2 / 128), _Q3_12),
+    "cell_tanh": (_UNIT8, _UNIT16),
+    # Input and output of the band mask's sigmoid.
+    "mask_input": (Grid("int8", 8 / 128), _Q3_12),
+    "mask": (_SHARE8, _UNIT16),
+}
 FLOAT = Scheme("float", quantize_weights=False)
-INT8 = Scheme(
-    "int8",
-    hidden=Grid("int8", 1 / 128),
-    reduced=Grid("int8", 4 / 128),
-    gate_input=Grid("int8", 8 / 128),
-    gate=Grid("int8", 1 / 256, -128),
-    candidate_input=Grid("int8", 2 / 128),
-    candidate=Grid("int8", 1 / 128),
-    cell=Grid("int8", 2 / 128),
-    cell_tanh=Grid("int8", 1 / 128),
-    mask_input=Grid("int8", 8 / 128),
-    mask=Grid("int8", 1 / 256, -128),
-)
-_UNIT = Grid("int16", 1 / 32768)
-_Q3_12 = Grid("int16", CELL_LIMIT / 32768)
-INT16 = Scheme(
-    "int16",
-    hidden=_UNIT,
-    reduced=_Q3_12,
-    gate_input=_Q3_12,
-    gate=_UNIT,
-    candidate_input=_Q3_12,
-    candidate=_UNIT,
-    cell=_Q3_12,
-    cell_tanh=_UNIT,
-    mask_input=_Q3_12,
-    mask=_UNIT,
+INT8, INT16 = (
+    Scheme(name, {role: grids[k] for role, grids in _ROLES.items()})
+    for k, name in enumerate(("int8", "int16"))
 )
 SCHEMES = {scheme.name: scheme for scheme in (FLOAT, INT8, INT16)}

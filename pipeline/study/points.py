@@ -34,7 +34,8 @@ from pipeline.metrics.quality import (
     summarise,
     summary_as_json,
 )
-from pipeline.models.weights import Weights
+from pipeline.networks.groups import groups
+from pipeline.networks.trained import Trained
 from pipeline.prepare import prepared_corpus
 from pipeline.reporting.results import DENSE_FLOAT, Flash
 from pipeline.study.plan import Task
@@ -132,9 +133,9 @@ class Bench:
         """What is scored."""
         return list(prepared_corpus(self.run_dir).mixtures(self.split))
 
-    def dense(self) -> Weights:
+    def dense(self) -> Trained:
         """What every chain starts from."""
-        return Weights.load(self.run_dir.path("train") / WEIGHTS)
+        return Trained.load(self.run_dir.path("train") / WEIGHTS)
 
     def _inputs(self) -> dict[str, str]:
         return {need: self.run_dir.card(need).key for need in ("prepare", "train")}
@@ -199,11 +200,11 @@ def make_point(bench: Bench, task: Task) -> None:
     Needs the reference.
     """
     folder = bench.models / task.name
-    weights = Weights.load(folder / f"{task.name}.safetensors")
+    trained = Trained.load(folder / f"{task.name}.safetensors")
     tflite = bench.tflite(task.name)
-    proof = write_model(weights, tflite, list(prepared_corpus(bench.run_dir).mixtures("valid")))
+    proof = write_model(trained, tflite, list(prepared_corpus(bench.run_dir).mixtures("valid")))
     made = json.loads((folder / RESULT).read_text())
-    enhance = streamed(TfliteRunner(tflite), weights.front_end)
+    enhance = streamed(TfliteRunner(tflite), trained.front_end)
     rows = _scored(enhance, bench.mixtures())
     dense = Reference.load(bench.point(DENSE)).clips
     Point(
@@ -213,12 +214,12 @@ def make_point(bench: Bench, task: Task) -> None:
         seed=task.seed,
         chain=task.chain,
         split=bench.split,
-        model=weights.model,
+        units={group.name: group.units for group in groups(trained.graph)},
         sparsity=made["sparsity"],
         weights_left=sum(
-            int(mask.sum()) for name, mask in weights.arrays.items() if name.endswith("/mask")
+            int(mask.sum()) for name, mask in trained.arrays.items() if name.endswith("/mask")
         ),
-        scheme=weights.scheme.name,
+        scheme=trained.scheme.name,
         zero_weights=proof["zero_weights"],
         mismatching=proof["tflite_vs_tflm"]["mismatching"],
         quality=_quality(rows),

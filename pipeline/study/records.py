@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pipeline.artefacts import write_json
-from pipeline.config import DENSE, Model, Variant
+from pipeline.config import DENSE, Variant
 from pipeline.errors import InputError
 from pipeline.reporting.results import Count, Flash
 
@@ -142,7 +142,7 @@ class Point(_File):
         seed: of its compression.
         chain: variants from the dense network to this one.
         split: whose mixtures were scored.
-        model: sizes left.
+        units: left in each group.
         sparsity: share of weights that the last step left out, by matrix and of ``all``.
         weights_left: that are not masked, in the whole network.
         scheme: integer scheme.
@@ -160,7 +160,7 @@ class Point(_File):
     seed: int
     chain: Annotated[tuple[Variant, ...], Field(min_length=1)]
     split: Split
-    model: Model
+    units: dict[str, Count]
     sparsity: dict[str, FiniteFloat]
     weights_left: Count
     scheme: str

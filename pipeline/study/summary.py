@@ -324,8 +324,7 @@ def _overview(study: Study) -> Table:
         cells = (
             point.name,
             point.structure,
-            "-".join(str(units) for units in (*point.model.lstm_units, point.model.dense_units)),
-            "-".join(str(rank) for rank in point.model.lstm_ranks) or NO_VALUE,
+            "-".join(str(units) for units in point.units.values()),
             f"{point.weights_left:,}",
             *_means(point.quality),
             *(_change(point.change.si_sdr_db), _change(point.change.sdr_db)),
@@ -340,7 +339,7 @@ def _overview(study: Study) -> Table:
         f"Every point, {cost.accelerator}, {cost.system}; changes are against the dense float "
         "network, mean of the clip-by-clip differences ± standard error; cycles by Vela",
         (
-            *("Model", "Structure", "Units", "Ranks", "Weights left", *_headings()),
+            *("Model", "Structure", "Units", "Weights left", *_headings()),
             *("Δ SI-SDR, dB", "Δ SDR, dB", "Flash, bytes", "Times smaller"),
             *("Cycles, flash", "Cycles, SRAM"),
         ),

@@ -1,1 +1,1 @@
-"""Training loop shared by dense training and compression."""
+"""Networks that can be trained, and the loop shared by dense training and compression."""

@@ -13,15 +13,16 @@ import numpy as np
 
 from pipeline.cli import parse, reported_errors
 from pipeline.keras import limit_threads, tf, tf_keras
-from pipeline.models.masknet import MaskNet
+from pipeline.networks.trained import untrained
 from pipeline.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.training.loop import Settings, fit
+from pipeline.training.model import SequenceModel
 
 WARM_UP_STEPS = 5
 STEPS = 30
 
 
-def bare_step_ms(model: MaskNet, batch_size: int, frames: int, bands: int) -> float:
+def bare_step_ms(model: SequenceModel, batch_size: int, frames: int, bands: int) -> float:
     """Milliseconds of a Keras training step on random tensors in memory."""
     model.compile(tf_keras.optimizers.Adam(), "mse")
     features = tf.random.uniform([batch_size, frames, bands], -1, 1)
@@ -41,8 +42,8 @@ def main() -> None:
         limit_threads(config.train.threads)
         front_end = prepared_front_end(run_dir)
         mixer = training_mixer(config, prepared_corpus(run_dir))
-        sizes, batch_size = config.model, config.train.batch_size
-        model = MaskNet(sizes)
+        batch_size = config.train.batch_size
+        model = untrained(config.model, front_end, config.seed).build()
         settings = Settings(
             steps=WARM_UP_STEPS + STEPS,
             batch_size=batch_size,
@@ -66,7 +67,7 @@ def main() -> None:
     # The last step also validates and writes a checkpoint: leave it out.
     full_ms = 1000 * float(np.mean(np.diff(ticks[WARM_UP_STEPS:-1])))
     frames = 1 + -(-round(config.mixing.crop_s * 16_000) // 256)
-    bare_ms = bare_step_ms(model, batch_size, frames, sizes.bands)
+    bare_ms = bare_step_ms(model, batch_size, frames, config.model.bands)
     print(f"training step {full_ms:.0f} ms, bare Keras step {bare_ms:.0f} ms")
     print(f"ratio {bare_ms / full_ms:.2f} of the bare step's speed")
 

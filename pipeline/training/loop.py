@@ -15,9 +15,9 @@ from pipeline.artefacts import write_atomically
 from pipeline.dsp.frontend import FrontEnd
 from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
-from pipeline.models.masknet import MaskNet
 from pipeline.training.batches import Batch, MixtureSource, prefetched
 from pipeline.training.loss import enhancement_loss, imitation_loss
+from pipeline.training.model import SequenceModel
 
 GRADIENT_NORM_LIMIT = 5.0
 FINAL_RATE_SHARE = 0.02
@@ -87,14 +87,14 @@ def rate_at(step: int, settings: Settings) -> float:
 
 
 def fit(
-    model: MaskNet,
+    model: SequenceModel,
     source: MixtureSource,
     front_end: FrontEnd,
     settings: Settings,
     work_dir: Path,
-    validate: Callable[[MaskNet], dict[str, float]],
+    validate: Callable[[SequenceModel], dict[str, float]],
     callbacks: Sequence[Callback] = (),
-    teacher: MaskNet | None = None,
+    teacher: SequenceModel | None = None,
     on_progress: Callable[[int, dict[str, float]], None] = lambda step, record: None,
 ) -> dict[str, Any]:
     """Train ``model`` and leave the best averaged weights in it.
@@ -191,10 +191,10 @@ def fit(
 
 
 def _validated(
-    model: MaskNet,
+    model: SequenceModel,
     average: list["tf.Variable"],
     best: list["tf.Variable"],
-    validate: Callable[[MaskNet], dict[str, float]],
+    validate: Callable[[SequenceModel], dict[str, float]],
     progress: _Progress,
     settings: Settings,
     step: int,

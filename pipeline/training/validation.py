@@ -8,7 +8,7 @@ from pipeline.corpora.testset import Mixture
 from pipeline.dsp import FrontEnd, analyse, istft
 from pipeline.keras import tf
 from pipeline.metrics.quality import si_sdr_db
-from pipeline.models.masknet import MaskNet
+from pipeline.training.model import SequenceModel
 
 
 class Validation:
@@ -35,7 +35,7 @@ class Validation:
         self._front_end = front_end
         self._noisy_db = self._mean_db(noisy)
 
-    def __call__(self, model: MaskNet) -> dict[str, float]:
+    def __call__(self, model: SequenceModel) -> dict[str, float]:
         """Return ``score``, the mean SI-SDR improvement in dB; finite whatever the mask is."""
         gains = self._front_end.gains(model(self._features).numpy())
         return {

@@ -1,16 +1,15 @@
 """Few distinct integers a matrix, the same in training and on the target."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.compression.clustering import Clustering, codebook
-from pipeline.config import Model
-from pipeline.dsp import FrontEnd
-from pipeline.lowering.step_graph import integer_matrix
-from pipeline.models import MaskNet
-from pipeline.models.weights import Weights
-from pipeline.quantization import INT8
+from pipeline.lowering.tflite import integer_matrix
+from pipeline.networks.tinylstms import TinyLSTMs
+from tests.small_networks import network
 
 
 @given(seed=st.integers(0, 2**16), clusters=st.integers(4, 40), spread=st.floats(0.5, 30))
@@ -29,7 +28,8 @@ def test_few_values_are_kept_as_they_are() -> None:
 
 
 def test_training_and_target_hold_the_same_few_integers() -> None:
-    model = MaskNet(Model(bands=16, lstm_units=(16,), dense_units=16), INT8, seed=1)
+    start = network(TinyLSTMs(bands=16, lstm_units=(16,), dense_units=16), seed=1)
+    model = start.build()
     clustering = Clustering(model, 9, first_step=2, end_step=6, every_steps=2)
     before = model.matrices[0].value().numpy()
     for step in range(8):
@@ -39,9 +39,7 @@ def test_training_and_target_hold_the_same_few_integers() -> None:
     trained = {matrix.name: matrix.value().numpy() for matrix in model.matrices}
     for matrix in model.matrices:
         matrix.settle()
-    front_end = FrontEnd(np.zeros(16, np.float32), np.ones(16, np.float32))
-    sizes = Model(bands=16, lstm_units=(16,), dense_units=16)
-    weights = Weights(sizes, front_end, model.get_arrays(), INT8, 4.0)
+    weights = dataclasses.replace(start, arrays=model.get_arrays())
     for name, value in trained.items():
         stored = integer_matrix(weights, name)
         assert np.unique(stored.weights).size <= 9

@@ -9,12 +9,12 @@ from pipeline.compression.criterion import adaptive_magnitude, groups_to_keep, s
 from pipeline.compression.pruner import GradualPruner, sparsity_of
 from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import WeightStructure
-from pipeline.config import Model
-from pipeline.models import MaskNet
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.training.model import SequenceModel
+from tests.small_networks import network
 
 
-def shapes_of(model: MaskNet) -> dict[str, tuple[int, int]]:
+def shapes_of(model: SequenceModel) -> dict[str, tuple[int, int]]:
     return {matrix.name: matrix.shape for matrix in model.matrices}
 
 
@@ -63,7 +63,7 @@ def test_a_target_that_empties_a_matrix_names_it() -> None:
 
 @pytest.mark.parametrize("every_steps", [5, 7])
 def test_the_schedule_ends_at_the_target_and_then_rests(every_steps: int) -> None:
-    model = MaskNet(Model(bands=16, lstm_units=(12,), dense_units=8), INT8, seed=2)
+    model = network(TinyLSTMs(bands=16, lstm_units=(12,), dense_units=8), seed=2).build()
     schedule = RisingSparsity(0.9, end_step=20, every_steps=every_steps)
     pruner = GradualPruner(model, WeightStructure(shapes_of(model)), schedule)
     reached = []
@@ -77,7 +77,7 @@ def test_the_schedule_ends_at_the_target_and_then_rests(every_steps: int) -> Non
 
 
 def test_what_a_parent_lacks_stays_away_and_counts() -> None:
-    model = MaskNet(Model(bands=16, lstm_units=(12,), dense_units=8), INT8, seed=2)
+    model = network(TinyLSTMs(bands=16, lstm_units=(12,), dense_units=8), seed=2).build()
     absent = np.random.default_rng(0).uniform(size=(16 + 12, 36)) < 0.5
     gates = model.matrices[0]
     gates.mask.assign((~absent).astype(np.float32))

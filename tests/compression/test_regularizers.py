@@ -5,9 +5,8 @@ import pytest
 
 from pipeline.compression.regularizers import REGULARIZERS, Regularizer
 from pipeline.compression.structures import BlockStructure
-from pipeline.config import Model
-from pipeline.models import MaskNet
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
+from tests.small_networks import network
 
 
 def value(name: str, energies: np.ndarray) -> float:
@@ -33,7 +32,7 @@ def test_a_family_of_zeros_is_left_alone() -> None:
 
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_weak_blocks_fade_and_strong_ones_stand(name: str) -> None:
-    model = MaskNet(Model(bands=16, lstm_units=(16,), dense_units=16), INT8, seed=1)
+    model = network(TinyLSTMs(bands=16, lstm_units=(16,), dense_units=16), seed=1).build()
     dense = model.matrices[-2]
     kernel = np.full(dense.shape, 1.0, np.float32)
     kernel[:4, :4] = 0.05

@@ -11,10 +11,10 @@ from pipeline.compression.structures import (
     UnitStructure,
     WeightStructure,
 )
-from pipeline.config import Model
-from pipeline.models.units import unit_layers
+from pipeline.networks.groups import groups
+from pipeline.networks.tinylstms import TinyLSTMs
 
-SIZES = Model(bands=16, lstm_units=(16, 8), dense_units=8)
+GRAPH = TinyLSTMs(bands=16, lstm_units=(16, 8), dense_units=8).define()
 SHAPES = {
     "lstm1_gates": (32, 48),
     "lstm1_candidate": (32, 16),
@@ -28,7 +28,7 @@ STRUCTURES: dict[str, Structure] = {
     "block": BlockStructure(SHAPES, 4, 8),
     "row block": BlockStructure(SHAPES, 1, 8),
     "column block": BlockStructure(SHAPES, 8, 1),
-    "unit": UnitStructure(SHAPES, unit_layers(SIZES)),
+    "unit": UnitStructure(SHAPES, groups(GRAPH)),
 }
 structures = pytest.mark.parametrize("structure", STRUCTURES.values(), ids=STRUCTURES)
 
@@ -68,8 +68,9 @@ def test_a_removed_group_has_no_weight_left(structure: Structure, seed: int, sha
 
 def test_a_unit_is_its_gates_its_recurrence_and_its_readers() -> None:
     structure = STRUCTURES["unit"]
-    keep = {"lstm1": np.ones(16, bool), "lstm2": np.ones(8, bool), "dense": np.ones(8, bool)}
-    keep["lstm1"][3] = False
+    sizes = {"lstm1_gates": 16, "lstm2_gates": 8, "dense": 8}
+    keep = {name: np.ones(size, bool) for name, size in sizes.items()}
+    keep["lstm1_gates"][3] = False
     masks = structure.masks(keep)
     gates = np.ones((32, 48))
     gates[:, [3, 19, 35]] = 0

@@ -1,36 +1,34 @@
 """The weights in the compiled stream, decoded, are the trained ones."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.config import Model
-from pipeline.dsp import FrontEnd
 from pipeline.ethosu import Emulator, convolution, load_vela_model, vela
-from pipeline.lowering.step_graph import build_step_graph, integer_matrix
+from pipeline.lowering.tflite import integer_matrix, to_tflite
 from pipeline.lowering.windows import whole
-from pipeline.models import MaskNet
-from pipeline.models.weights import Weights
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
+from tests.small_networks import network
 
-SIZES = Model(bands=32, lstm_units=(24, 16), dense_units=16)
+SIZES = TinyLSTMs(bands=32, lstm_units=(24, 16), dense_units=16)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9])
 def test_every_matrix_is_found_in_the_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparsity: float
 ) -> None:
-    model = MaskNet(SIZES, INT8, seed=4)
+    trained = network(SIZES, seed=4)
+    model = trained.build()
     random = np.random.default_rng(4)
     for matrix in model.matrices:
         kept = random.uniform(size=matrix.shape) >= sparsity
         matrix.mask.assign(kept.astype(np.float32))
-    front_end = FrontEnd(np.zeros(32, np.float32), np.ones(32, np.float32))
-    weights = Weights(SIZES, front_end, model.get_arrays(), INT8, 4.0)
+    weights = dataclasses.replace(trained, arrays=model.get_arrays())
     path = tmp_path / "net.tflite"
-    path.write_bytes(build_step_graph(weights, "net", whole))
+    path.write_bytes(to_tflite(weights, "net", whole))
     compiled = vela.compile(
         path, tmp_path, "ethos-u55-128", "Ethos_U55_High_End_Embedded", "Sram_Only"
     )

@@ -2,25 +2,21 @@
 
 import numpy as np
 
-from pipeline.config import Compile, Model
-from pipeline.dsp import FrontEnd
+from pipeline.config import Compile
 from pipeline.lowering_report import lowering_table
-from pipeline.models import MaskNet
-from pipeline.models.weights import Weights
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.networks.trained import Trained
+from tests.small_networks import network
 
-SIZES = Model(bands=64, lstm_units=(128, 128), dense_units=128)
+SIZES = TinyLSTMs(bands=64, lstm_units=(128, 128), dense_units=128)
 
 
-def grouped(groups: int) -> Weights:
-    model = MaskNet(SIZES, INT8, seed=1)
-    arrays = model.get_arrays()
-    for matrix in model.matrices:
-        rows, columns = matrix.shape
+def grouped(groups: int) -> Trained:
+    trained = network(SIZES, seed=1)
+    for matrix, (rows, columns) in trained.graph.matrices().items():
         tile = np.ones((rows // groups, columns // groups), np.float32)
-        arrays[f"{matrix.name}/mask"] = np.kron(np.eye(groups, dtype=np.float32), tile)
-    front_end = FrontEnd(np.zeros(64, np.float32), np.ones(64, np.float32))
-    return Weights(SIZES, front_end, arrays, INT8, 4.0)
+        trained.arrays[f"{matrix}/mask"] = np.kron(np.eye(groups, dtype=np.float32), tile)
+    return trained
 
 
 def cells(table: str, operator: str) -> list[str]:

@@ -8,18 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Model
-from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
 from pipeline.lowering.flatbuffer import Graph
-from pipeline.lowering.read_back import read_step_graph
-from pipeline.lowering.step_graph import build_step_graph
+from pipeline.lowering.tflite import to_tflite
 from pipeline.lowering.windows import MAX_WINDOWS, WORTH_CUTTING, Window, cheapest_windows, whole
-from pipeline.models import MaskNet
-from pipeline.models.weights import Weights
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.networks.trained import Trained
 from pipeline.targets import stream
 from pipeline.targets.tflite import TfliteRunner
+from tests.small_networks import network as small
 
 
 def block_diagonal(outputs: int, inputs: int, groups: int) -> np.ndarray:
@@ -95,15 +92,13 @@ def test_there_are_never_more_windows_than_tflite_micro_joins() -> None:
     assert not left.any()
 
 
-SIZES = Model(bands=32, lstm_units=(32, 24), dense_units=24)
+SIZES = TinyLSTMs(bands=32, lstm_units=(32, 24), dense_units=24)
 
 
-def network_with(masks: str, seed: int) -> Weights:
-    model = MaskNet(SIZES, INT8, seed=seed)
+def network_with(masks: str, seed: int) -> Trained:
+    trained = small(SIZES, seed=seed)
     random = np.random.default_rng(seed)
-    arrays = model.get_arrays()
-    for matrix in model.matrices:
-        rows, columns = matrix.shape
+    for matrix, (rows, columns) in trained.graph.matrices().items():
         if masks == "blocks":
             kept = np.kron(random.uniform(size=(rows // 8, columns // 8)) < 0.3, np.ones((8, 8)))
         elif masks == "rows":
@@ -111,10 +106,10 @@ def network_with(masks: str, seed: int) -> Weights:
         else:
             kept = block_diagonal(columns, rows, 4).T != 0
         kept[:8, :8] = 1
-        arrays[f"{matrix.name}/mask"] = kept.astype(np.float32)
-        arrays[f"{matrix.name}/bias"] = random.normal(scale=0.3, size=columns).astype(np.float32)
-    front_end = FrontEnd(np.zeros(32, np.float32), np.ones(32, np.float32))
-    return Weights(SIZES, front_end, arrays, INT8, 4.0)
+        bias = random.normal(scale=0.3, size=columns)
+        trained.arrays[f"{matrix}/mask"] = kept.astype(np.float32)
+        trained.arrays[f"{matrix}/bias"] = bias.astype(np.float32)
+    return trained
 
 
 @pytest.mark.parametrize("masks", ["blocks", "rows", "groups"])
@@ -122,15 +117,14 @@ def network_with(masks: str, seed: int) -> Weights:
 @given(seed=st.integers(0, 2**16))
 def test_the_lowered_network_computes_the_same_bytes(masks: str, seed: int) -> None:
     weights = network_with(masks, seed)
-    lowered = build_step_graph(weights, "net")
-    masked = build_step_graph(weights, "net", whole)
+    lowered = to_tflite(weights, "net")
+    masked = to_tflite(weights, "net", whole)
     if masks == "groups":
         assert lowered != masked
     features = np.random.default_rng(seed).uniform(-1, 1, (40, 32)).astype(np.float32)
     np.testing.assert_array_equal(
         stream(TfliteRunner(lowered), features), stream(TfliteRunner(masked), features)
     )
-    assert build_step_graph(read_step_graph(lowered, weights.front_end), "net") == lowered
 
 
 def npu_cycles(folder: Path, products: int, inputs: int, outputs: int) -> int:

@@ -12,9 +12,9 @@ from pipeline.targets.tflite import TfliteRunner
 
 ALL = np.arange(-128, 128, dtype=np.int8)
 PRODUCTS = {
-    "f * c": (INT8.gate, INT8.cell, INT8.cell),
-    "i * g": (INT8.gate, INT8.candidate, INT8.cell),
-    "o * tanh(c)": (INT8.gate, INT8.cell_tanh, INT8.hidden),
+    "f * c": (INT8.grids["gate"], INT8.grids["cell"], INT8.grids["cell"]),
+    "i * g": (INT8.grids["gate"], INT8.grids["candidate"], INT8.grids["cell"]),
+    "o * tanh(c)": (INT8.grids["gate"], INT8.grids["cell_tanh"], INT8.grids["hidden"]),
 }
 
 
@@ -38,10 +38,10 @@ def test_all_65536_products_round_as_in_tflite(grids: tuple[Grid, Grid, Grid]) -
 @pytest.mark.parametrize(
     ("function", "operator", "source", "target"),
     [
-        (tf.sigmoid, "logistic", INT8.gate_input, INT8.gate),
-        (tf.tanh, "tanh", INT8.candidate_input, INT8.candidate),
-        (tf.tanh, "tanh", INT8.cell, INT8.cell_tanh),
-        (tf.sigmoid, "logistic", INT8.mask_input, INT8.mask),
+        (tf.sigmoid, "logistic", INT8.grids["gate_input"], INT8.grids["gate"]),
+        (tf.tanh, "tanh", INT8.grids["candidate_input"], INT8.grids["candidate"]),
+        (tf.tanh, "tanh", INT8.grids["cell"], INT8.grids["cell_tanh"]),
+        (tf.sigmoid, "logistic", INT8.grids["mask_input"], INT8.grids["mask"]),
     ],
 )
 def test_every_table_entry_is_tflites(

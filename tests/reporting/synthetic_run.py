@@ -10,11 +10,12 @@ import numpy as np
 import soundfile
 
 from pipeline.artefacts import RunDir
-from pipeline.config import Config, Model, Train
+from pipeline.config import Config, Train
 from pipeline.corpora.store import StoreWriter
 from pipeline.corpora.testset import MixtureList, MixtureRecipe, Piece, write_list
 from pipeline.dsp import RATE_HZ, FrontEnd
-from pipeline.models.weights import Weights
+from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.networks.trained import Trained
 from pipeline.quantization import SCHEMES
 
 SNRS_DB = (-6, -3, 0, 3, 6, 9)
@@ -22,11 +23,13 @@ MODES = ("Shared_Sram", "Sram_Only")
 SPARSITY = {"dense": 0.0, "weight80": 0.8, "weight95": 0.95}
 CLIPS = ("test-000", "test-001", "test-002")
 CONFIG = Config(seed=7, train=Train(warmup_steps=0))
-MODEL = Model(bands=16, lstm_units=(24, 24), dense_units=16)
+MODEL = TinyLSTMs(bands=16, lstm_units=(24, 24), dense_units=16)
 SPEECH_CLIP, NOISE_CLIP = "speech/one.flac", "noise/<rain> & wind.flac"
 
 
-def write_run(root: Path, model: Model = MODEL, peers: tuple[str, ...] = ("rnnoise",)) -> RunDir:
+def write_run(
+    root: Path, model: TinyLSTMs = MODEL, peers: tuple[str, ...] = ("rnnoise",)
+) -> RunDir:
     """Write the folders and cards of every stage before the report."""
     run_dir = RunDir(root)
     results = all_results(peers)
@@ -36,12 +39,13 @@ def write_run(root: Path, model: Model = MODEL, peers: tuple[str, ...] = ("rnnoi
     _write_corpus(run_dir.path("prepare") / "corpus" / "test", rng)
     front_end = FrontEnd(np.zeros(model.bands, np.float32), np.ones(model.bands, np.float32))
     arrays = _arrays(model, rng)
-    Weights(model, front_end, arrays).save(run_dir.path("train") / "dense.safetensors")
+    graph = model.define()
+    Trained(graph, front_end, arrays).save(run_dir.path("train") / "dense.safetensors")
     for name, sparsity in SPARSITY.items():
         folder = run_dir.path("compress") / name
         folder.mkdir(parents=True)
         pruned = _pruned(arrays, sparsity, rng)
-        Weights(model, front_end, pruned, SCHEMES["int8"]).save(folder / f"{name}.safetensors")
+        Trained(graph, front_end, pruned, SCHEMES["int8"]).save(folder / f"{name}.safetensors")
     systems = [n for n, s in results["evaluate"]["systems"].items() if s["kind"] != "oracle"]
     for clip in CLIPS:
         _write_audio(run_dir.path("evaluate") / "audio" / clip, systems, rng)
@@ -213,16 +217,9 @@ def _metrics(gain_db: float, snr_db: float, clips: int) -> dict[str, Any]:
     }
 
 
-def _arrays(model: Model, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    widths = [model.bands, *model.lstm_units]
-    shapes = {}
-    for k, units in enumerate(model.lstm_units, start=1):
-        shapes[f"lstm{k}_gates"] = (widths[k - 1] + units, 3 * units)
-        shapes[f"lstm{k}_candidate"] = (widths[k - 1] + units, units)
-    shapes["dense"] = (widths[-1], model.dense_units)
-    shapes["mask"] = (model.dense_units, model.bands)
+def _arrays(model: TinyLSTMs, rng: np.random.Generator) -> dict[str, np.ndarray]:
     arrays = {}
-    for name, shape in shapes.items():
+    for name, shape in model.define().matrices().items():
         arrays[f"{name}/kernel"] = rng.normal(size=shape).astype(np.float32)
         arrays[f"{name}/bias"] = np.zeros(shape[1], np.float32)
         arrays[f"{name}/mask"] = np.ones(shape, np.float32)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from pipeline.artefacts import ArtefactError, RunDir, Stage, stage
-from pipeline.config import Config, Data, Model, Train
+from pipeline.config import Config, Data, Train
 from pipeline.digests import Digests, sha256_file
 from pipeline.errors import InputError
+from pipeline.networks.tinylstms import TinyLSTMs
 
 calls: list[str] = []
 
@@ -47,10 +48,10 @@ def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
 def test_it_runs_again_when_forced_changed_or_damaged(tmp_path: Path) -> None:
     run(Config(), RunDir(tmp_path), False)
     run(Config(), RunDir(tmp_path), True)
-    changed = run(Config(model=Model(bands=64)), RunDir(tmp_path), False)
+    changed = run(Config(model=TinyLSTMs(bands=64)), RunDir(tmp_path), False)
     assert (tmp_path / "fake" / "output.txt").read_text() == "64"
     (tmp_path / "fake" / "output.txt").unlink()
-    assert run(Config(model=Model(bands=64)), RunDir(tmp_path), False).key == changed.key
+    assert run(Config(model=TinyLSTMs(bands=64)), RunDir(tmp_path), False).key == changed.key
     assert calls.count("ran") == 4
 
 
@@ -105,7 +106,7 @@ def test_another_result_of_an_earlier_stage_makes_another_result(tmp_path: Path)
     after = stage("after", needs=("fake",), sections=("train",))(body)
     run(Config(), RunDir(tmp_path))
     first = after(Config(), RunDir(tmp_path))
-    changed = Config(model=Model(bands=64))
+    changed = Config(model=TinyLSTMs(bands=64))
     run(changed, RunDir(tmp_path))
     second = after(changed, RunDir(tmp_path))
     assert calls.count("ran") == 4

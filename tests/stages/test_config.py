@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Config, ConfigError, Model, load
+from pipeline.config import Config, ConfigError, load
 
 OWN_SYSTEM = """
 [System_Config.My_Board]
@@ -188,10 +188,3 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().train.steps = 3  # type: ignore[misc]
-
-
-def test_networks_without_low_rank_pairs_are_described_as_before_there_were_any() -> None:
-    assert "lstm_ranks" not in Config().model.model_dump(mode="json")
-    assert Model(lstm_ranks=(0, 0)) == Model()
-    pairs = Config().model.model_copy(update={"lstm_ranks": (8, 0)})
-    assert pairs.model_dump(mode="json")["lstm_ranks"] == [8, 0]

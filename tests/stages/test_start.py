@@ -10,22 +10,22 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import compress, train
 from pipeline import run as pipeline_run
-from pipeline.config import Compress, Config, Model, Train, Variant
+from pipeline.config import Compress, Config, Train, Variant
 from pipeline.dsp import FrontEnd
 from pipeline.errors import InputError
-from pipeline.models import MaskNet
-from pipeline.models.weights import Weights
+from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.networks.trained import Trained, untrained
 from pipeline.quantization import INT8
 
-SIZES = Model(bands=16, lstm_units=(8,), dense_units=8)
+SIZES = TinyLSTMs(bands=16, lstm_units=(8,), dense_units=8)
 
 
-def dense(bands: int = 16) -> Weights:
+def dense(bands: int = 16) -> Trained:
     front_end = FrontEnd(np.zeros(bands, np.float32), np.ones(bands, np.float32))
-    return Weights(SIZES, front_end, MaskNet(SIZES).get_arrays())
+    return untrained(SIZES, front_end, seed=0)
 
 
-def starting_from(path: Path, model: Model = SIZES) -> Config:
+def starting_from(path: Path, model: TinyLSTMs = SIZES) -> Config:
     return Config(model=model, train=Train(initial_weights=path))
 
 
@@ -33,15 +33,15 @@ def starting_from(path: Path, model: Model = SIZES) -> Config:
     ("weights", "problem"),
     [
         (lambda: dataclasses.replace(dense(), scheme=INT8), "was trained in int8; give weights of"),
-        (lambda: dense(bands=12), "has a front end of 12 bands for a network of 16"),
+        (lambda: dense(bands=12), "the front end has 12 bands, the network reads 16"),
     ],
 )
 def test_weights_of_another_kind_are_refused(
-    weights: Callable[[], Weights], problem: str, tmp_path: Path
+    weights: Callable[[], Trained], problem: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "w.safetensors"
     weights().save(path)
-    with pytest.raises(InputError, match=f"w.safetensors' {problem}"):
+    with pytest.raises(InputError, match=f"w.safetensors.* {problem}"):
         train.check(starting_from(path))
 
 
@@ -50,12 +50,14 @@ def test_weights_of_another_size_are_refused_and_those_of_the_same_are_not(tmp_p
     dense().save(path)
     train.check(starting_from(path))
     for model in (
-        Model(bands=12, lstm_units=(8,), dense_units=8),
-        Model(bands=16, lstm_units=(8, 8), dense_units=8),
-        Model(bands=16, lstm_units=(8,), dense_units=16),
-        Model(bands=16, lstm_units=(8,), dense_units=8, lstm_ranks=(4,)),
+        TinyLSTMs(bands=12, lstm_units=(8,), dense_units=8),
+        TinyLSTMs(bands=16, lstm_units=(8, 8), dense_units=8),
+        TinyLSTMs(bands=16, lstm_units=(8,), dense_units=16),
     ):
-        with pytest.raises(InputError, match=r"holds a network of bands = 16.*\[model\] is bands"):
+        with pytest.raises(
+            InputError,
+            match=r"holds a network of matrices lstm1_gates 24 x 24.*\[model\] has lstm1",
+        ):
             train.check(starting_from(path, model))
 
 
@@ -82,8 +84,8 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         save_file({n: t for n, t in whole.items() if n != missing}, path, header)
         with pytest.raises(InputError, match=r"w\.safetensors"):
             train.check(starting_from(path))
-    for text in ('{"masknet": "[]"}', header["masknet"].replace("float", "int9")):
-        save_file(whole, path, {"masknet": text})
+    for text in ("[]", header["network"].replace("float", "int9")):
+        save_file(whole, path, {"network": text})
         with pytest.raises(InputError, match=r"w\.safetensors"):
             train.check(starting_from(path))
 
@@ -108,7 +110,7 @@ def test_a_run_refuses_them_before_it_prepares(
 ) -> None:
     dense().save(tmp_path / "w.safetensors")
     for options, problem in (
-        ([f"--train.initial-weights={tmp_path / 'w.safetensors'}"], "holds a network of bands"),
+        ([f"--train.initial-weights={tmp_path / 'w.safetensors'}"], "holds a network of matrices"),
         ([f"--train.initial-weights={tmp_path / 'none'}"], "none: not a readable safetensors"),
     ):
         arguments = ["--config=configs/toy.toml", f"--run-dir={tmp_path / 'run'}", *options]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Model, Variant
+from pipeline.config import Variant
 from pipeline.study.records import Boot, Cost, Flash, Point, Quality, Reference, points_in
 
 PARAMETERS = 968_960
@@ -61,7 +61,7 @@ def point(
         seed=seed,
         chain=chain,
         split="test",
-        model=Model(),
+        units={"dense": 128},
         sparsity={"all": chain[-1].sparsity},
         weights_left=100_000,
         scheme="int8",

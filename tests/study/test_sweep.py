@@ -15,7 +15,6 @@ from pipeline.config import (
     Config,
     ConfigError,
     Mixing,
-    Model,
     Study,
     Train,
     Variant,
@@ -24,6 +23,7 @@ from pipeline.config import (
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.testset import LISTS_DIR, read_list, write_list
+from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.study.plan import Task, plan
 from pipeline.study.points import Bench, adopt_model, make_model
 from pipeline.study.records import Point, Reference, StudyError
@@ -40,7 +40,7 @@ VARIANTS = (
 ONE_DEPLOYMENT: dict[str, Any] = {"deployments": ({"accelerator": "ethos-u55-128"},), "cpus": 1}
 CONFIG = Config(
     mixing=Mixing(crop_s=0.5),
-    model=Model(lstm_units=(24, 16), dense_units=16),
+    model=TinyLSTMs(lstm_units=(24, 16), dense_units=16),
     train=Train(steps=2, batch_size=2, validate_every=1, warmup_steps=1),
     compress=Compress(variants=VARIANTS, steps=4, validate_every=2, prune_every=1),
     study=Study.model_validate(ONE_DEPLOYMENT),
@@ -130,7 +130,7 @@ def test_a_point_holds_how_it_was_made_how_good_it_is_and_what_it_costs(swept: S
     point = Point.load(swept.bench.point("unit50-weight80"))
     assert [variant.name for variant in point.chain] == ["unit50", "unit50-weight80"]
     assert point.structure == "combination"
-    assert sum((*point.model.lstm_units, point.model.dense_units)) <= (24 + 16 + 16) / 2
+    assert sum(n for name, n in point.units.items() if "basis" not in name) <= (24 + 16 + 16) / 2
     dense = Reference.load(swept.bench.point("dense"))
     before, after = dense.systems["dense_float"], point.quality
     for metric in ("si_sdr_db", "sdr_db", "pesq_wb", "stoi"):

@@ -11,10 +11,10 @@ from pipeline.compression.schedule import RisingSparsity
 from pipeline.compression.structures import WeightStructure
 from pipeline.compression.thresholds import LearnedThresholds
 from pipeline.keras import tf
-from pipeline.models import MaskNet
 from pipeline.training.batches import Batch
 from pipeline.training.loop import fit
 from pipeline.training.loss import imitation_loss
+from pipeline.training.model import SequenceModel
 
 
 class Watcher:
@@ -32,7 +32,9 @@ class Watcher:
         self.told.append(mask_gradients)
 
 
-def trained(tmp_path: Path, teacher: MaskNet | None = None, **changes: float) -> MaskNet:
+def trained(
+    tmp_path: Path, teacher: SequenceModel | None = None, **changes: float
+) -> SequenceModel:
     model = network()
     tmp_path.mkdir(exist_ok=True)
     fit(

@@ -10,16 +10,16 @@ from training_data import BANDS, FRONT_END, Noise, network, settings
 
 from pipeline.errors import InputError
 from pipeline.keras import tf
-from pipeline.models import MaskNet
 from pipeline.training import loop
 from pipeline.training.batches import Batch
 from pipeline.training.loop import Settings, fit, rate_at
 from pipeline.training.loss import enhancement_loss, imitation_loss
+from pipeline.training.model import SequenceModel
 
 Arrays = dict[str, np.ndarray]
 
 
-def trainable(model: MaskNet) -> list[np.ndarray]:
+def trainable(model: SequenceModel) -> list[np.ndarray]:
     return [variable.numpy().astype(np.float64) for variable in model.trainable_weights]
 
 
@@ -31,19 +31,19 @@ class Recorder:
         self.validated: list[Arrays] = []
         self._scores = scores
 
-    def watching(self, model: MaskNet) -> "Recorder":
+    def watching(self, model: SequenceModel) -> "Recorder":
         self._model = model
         return self
 
     def before_step(self, step: int) -> None:
         self.live.append(trainable(self._model))
 
-    def __call__(self, model: MaskNet) -> dict[str, float]:
+    def __call__(self, model: SequenceModel) -> dict[str, float]:
         self.validated.append(model.get_arrays())
         return {"score": 0.0 if self._scores is None else next(self._scores)}
 
 
-def run(work_dir: Path, recorder: Recorder, **changes: Any) -> tuple[MaskNet, dict[str, Any]]:
+def run(work_dir: Path, recorder: Recorder, **changes: Any) -> tuple[SequenceModel, dict[str, Any]]:
     model = network()
     work_dir.mkdir(exist_ok=True)
     results = fit(
@@ -54,7 +54,7 @@ def run(work_dir: Path, recorder: Recorder, **changes: Any) -> tuple[MaskNet, di
 
 
 def expected(
-    chosen: Settings, teacher: MaskNet | None, norms: list[float]
+    chosen: Settings, teacher: SequenceModel | None, norms: list[float]
 ) -> tuple[list[list[np.ndarray]], list[np.ndarray]]:
     """Live weights before every step and their average at the end, by Kingma & Ba's formulas."""
     model = network()

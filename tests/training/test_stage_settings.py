@@ -11,12 +11,13 @@ import soundfile
 from pipeline import compress, prepare, train
 from pipeline.artefacts import RunDir
 from pipeline.compression.pruner import sparsity_of
-from pipeline.config import Compress, Config, Data, Mixing, Model, Train, Variant
+from pipeline.config import Compress, Config, Data, Mixing, Train, Variant
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
-from pipeline.models import MaskNet
+from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.quantization import FLOAT
 from pipeline.training import loop
+from pipeline.training.model import SequenceModel
 
 STEPS = 10
 VARIANTS = (
@@ -51,7 +52,7 @@ class Asked:
     """One call of `fit`: what it was asked, and the sparsity in every step."""
 
     settings: loop.Settings
-    teacher: MaskNet | None
+    teacher: SequenceModel | None
     sparsity: list[float]
 
 
@@ -68,14 +69,14 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Asked]]:
     config = Config(
         data=Data(source="folders", clean_dir=folder / "clean", noise_dir=folder / "noise"),
         mixing=Mixing(crop_s=0.5),
-        model=Model(bands=16, lstm_units=(16,), dense_units=16),
+        model=TinyLSTMs(bands=16, lstm_units=(16,), dense_units=16),
         train=TRAIN,
         compress=COMPRESS,
     )
     calls: list[Asked] = []
     fit = loop.fit
 
-    def watched(model: MaskNet, *arguments: Any, callbacks: Any = (), **options: Any) -> Any:
+    def watched(model: SequenceModel, *arguments: Any, callbacks: Any = (), **options: Any) -> Any:
         sparsity: list[float] = []
 
         class Watcher:

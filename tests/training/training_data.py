@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import Model
-from pipeline.dsp import FrontEnd
-from pipeline.models import MaskNet
-from pipeline.quantization import INT8
+from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.training.loop import Settings
+from pipeline.training.model import SequenceModel
+from tests import small_networks
 
 BANDS = 16
-FRONT_END = FrontEnd(np.zeros(BANDS, np.float32), np.ones(BANDS, np.float32))
+FRONT_END = small_networks.front_end(BANDS)
 
 
 class Noise:
@@ -24,8 +23,9 @@ class Noise:
         return noisy.astype(np.float32), clean.astype(np.float32)
 
 
-def network(units: int = 8, seed: int = 1) -> MaskNet:
-    return MaskNet(Model(bands=BANDS, lstm_units=(units,), dense_units=8), INT8, seed=seed)
+def network(units: int = 8, seed: int = 1) -> SequenceModel:
+    sizes = TinyLSTMs(bands=BANDS, lstm_units=(units,), dense_units=8)
+    return small_networks.network(sizes, seed=seed).build()
 
 
 def settings(**changes: Any) -> Settings:

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.keras import tf, tf_keras
 from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
-from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid, Scheme
+from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid
 
 
 class Matrix(tf_keras.layers.Layer):
@@ -15,25 +15,19 @@ class Matrix(tf_keras.layers.Layer):
     quantization, hence training sees exactly the integers that are shipped.
     """
 
-    def __init__(
-        self,
-        name: str,
-        shape: tuple[int, int],
-        scheme: Scheme,
-        kernel_initializer: "tf_keras.initializers.Initializer | str" = "glorot_uniform",
-        bias_initializer: "tf_keras.initializers.Initializer | str" = "zeros",
-    ) -> None:
+    def __init__(self, name: str, shape: tuple[int, int], quantized: bool) -> None:
         super().__init__(name=name)
-        self._scheme = scheme
+        self._quantized = quantized
         self._codebook: tf.Variable | None = None
-        self.kernel = self.add_weight(
-            name="kernel", shape=shape, initializer=kernel_initializer, dtype="float32"
-        )
-        self.bias = self.add_weight(
-            name="bias", shape=shape[1:], initializer=bias_initializer, dtype="float32"
-        )
-        self.mask = self.add_weight(
-            name="mask", shape=shape, initializer="ones", trainable=False, dtype="float32"
+        self.kernel = self._variable("kernel", shape, "zeros")
+        self.bias = self._variable("bias", shape[1:], "zeros")
+        self.mask = self._variable("mask", shape, "ones", trainable=False)
+
+    def _variable(
+        self, name: str, shape: tuple[int, ...], initializer: object, trainable: bool = True
+    ) -> "tf.Variable":
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, trainable=trainable, dtype="float32"
         )
 
     @property
@@ -50,13 +44,8 @@ class Matrix(tf_keras.layers.Layer):
             itself. Whoever asked for it fills it in.
         """
         identity = np.arange(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, dtype=np.float32)
-        self._codebook = self.add_weight(
-            name="codebook",
-            shape=identity.shape,
-            initializer=tf_keras.initializers.Constant(identity),
-            trainable=False,
-            dtype="float32",
-        )
+        constant = tf_keras.initializers.Constant(identity)
+        self._codebook = self._variable("codebook", identity.shape, constant, trainable=False)
         return self._codebook
 
     def settle(self) -> None:
@@ -72,7 +61,7 @@ class Matrix(tf_keras.layers.Layer):
     def value(self) -> "tf.Tensor":
         """Masked, fake-quantized weights, float32 ``[inputs, outputs]``."""
         masked = self.kernel * self.mask
-        if not self._scheme.quantize_weights:
+        if not self._quantized:
             return masked
         return rounded_to(masked, weight_scale(masked), self._codebook)
 

@@ -1,142 +1,131 @@
-"""An LSTM whose arithmetic can be that of the integer network, fast enough to train on a CPU.
+"""The recurrence of an LSTM over all hops at once, fast enough to train on a CPU.
 
-Cell (Hochreiter & Schmidhuber, 1997; no peepholes), with x and h side by side so that one matrix
-product serves both, as in the deployed graph::
-
-    i, f, o = sigmoid([x, h] @ gates + b);  g = tanh([x, h] @ candidate + b)
-    c' = clip(f * c + i * g);               h' = o * tanh(c')
-
-With a rank, a product with few outputs, the basis, comes between::
-
-    r = [x, h] @ basis + b;  i, f, o = sigmoid(r @ gates + b);  g = tanh(r @ candidate + b)
-
-which is a low-rank pair in the place of each matrix (Lu et al., 2016), one basis for both.
-
-The cell is clipped to the range of its int16 grid in every scheme, float included: unbounded
-cells (they pass +-100 on long streams) are what makes LSTMs lose quality in integers.
+Stands for the nodes of an ``lstm`` region (`pipeline.networks.tinylstms` writes the cell down),
+with or without a low-rank basis in front of gates and candidate, and gives the same values.
 """
 
-from collections.abc import Callable
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
 
-import numpy as np
-
-from pipeline.keras import tf, tf_keras
-from pipeline.models.matrix import Matrix
+from pipeline.errors import InputError
+from pipeline.keras import tf
+from pipeline.networks.graph import HopGraph, Node
 from pipeline.quantization.fake import on_grid, product_on_grid
-from pipeline.quantization.scheme import CELL_LIMIT, Grid, Scheme
-
-FORGET_BIAS = 1.0
-# Features are a quarter as large as standardized ones (dsp.frontend), so their weights start
-# correspondingly larger.
-INPUT_GAIN = 2.0
+from pipeline.quantization.scheme import Grid
+from pipeline.training.matrix import Matrix
 
 
-class _KernelInitializer(tf_keras.initializers.Initializer):  # type: ignore[misc]
-    """Glorot-uniform input rows over orthogonal recurrent rows, one H x H block a gate."""
+@dataclasses.dataclass(frozen=True)
+class _Grids:
+    """Of the recurrence's tensors; `read` is what the first product multiplies."""
 
-    def __init__(self, inputs: int, units: int, seed: int) -> None:
-        self._inputs, self._units, self._seed = inputs, units, seed
-
-    def __call__(self, shape: tuple[int, int], dtype: str = "float32") -> "tf.Tensor":
-        random = np.random.default_rng(self._seed)
-        limit = INPUT_GAIN * np.sqrt(6.0 / (self._inputs + self._units))
-        rows = random.uniform(-limit, limit, (self._inputs, shape[1]))
-        blocks = [
-            np.linalg.qr(random.normal(size=(self._units, self._units)))[0]
-            for _ in range(shape[1] // self._units)
-        ]
-        return tf.constant(np.vstack([rows, np.hstack(blocks)]), dtype)
+    read: Grid | None
+    reduced: Grid | None
+    gate_input: Grid | None
+    gate: Grid | None
+    candidate_input: Grid | None
+    candidate: Grid | None
+    cell: Grid | None
+    cell_tanh: Grid | None
+    hidden: Grid | None
 
 
-class LSTM(tf_keras.layers.Layer):
-    """LSTM layer with a sequence view (`call`) and a one-hop view (`step`).
+class LstmKernel:
+    """Computes the hidden states of all hops.
 
     Args:
-        rank: width of the basis; 0 for none.
+        graph: of the network.
+        ring: names of the nodes it stands for.
+        matrices: by name.
+        grids: by tensor.
+
+    Attributes:
+        reads: tensor it computes them from, float32 ``[batch, time, inputs]`` when called.
+        output: tensor it makes, ``[batch, time, units]``.
+
+    Raises:
+        InputError: the nodes are no LSTM.
     """
 
     def __init__(
-        self, name: str, inputs: int, units: int, scheme: Scheme, seed: int, rank: int = 0
+        self,
+        graph: HopGraph,
+        ring: frozenset[str],
+        matrices: Mapping[str, Matrix],
+        grids: Mapping[str, Grid | None],
     ) -> None:
-        super().__init__(name=name)
-        self.inputs, self.units, self._scheme = inputs, units, scheme
-        forget_bias = np.repeat([0.0, FORGET_BIAS, 0.0], units)
+        def one(op: str, reads: str) -> Node:
+            """The node of the ring that does `op` to what `reads` made."""
+            of_op = [graph[name] for name in ring if graph[name].op == op]
+            found = [n for n in of_op if any(graph[name].op == reads for name in n.inputs)]
+            if len(found) != 1:
+                raise InputError(f"{sorted(ring)}: no LSTM, it has {len(found)} {op} of a {reads}")
+            return found[0]
 
-        def initializer(offset: int) -> "tf_keras.initializers.Initializer":
-            if rank:
-                return tf_keras.initializers.GlorotUniform(seed=seed + offset)
-            return _KernelInitializer(inputs, units, seed + offset)
-
-        def matrix(part: str, shape: tuple[int, int], offset: int, bias: object) -> Matrix:
-            return Matrix(f"{name}_{part}", shape, scheme, initializer(offset), bias)
-
-        self.basis = matrix("basis", (inputs + units, rank), 2, "zeros") if rank else None
-        rows = rank or inputs + units
-        self.gates = matrix(
-            "gates", (rows, 3 * units), 0, tf_keras.initializers.Constant(forget_bias)
+        gate, candidate = one("sigmoid", "product"), one("tanh", "product")
+        cell_tanh, read = one("tanh", "add"), one("concat", "state")
+        sums, candidate_sums = graph[gate.inputs[0]], graph[candidate.inputs[0]]
+        cell, expanded = graph[cell_tanh.inputs[0]], graph[sums.inputs[0]]
+        (hidden,) = graph.readers(cell_tanh.name)
+        self.reads, self.output = read.inputs[0], hidden.name
+        self._inputs, self._units = graph[self.reads].channels, hidden.channels
+        self._gates = matrices[str(sums.matrix)]
+        self._candidate = matrices[str(candidate_sums.matrix)]
+        self._basis = None if expanded == read else matrices[str(expanded.matrix)]
+        self._cell_limit = cell.limit or math.inf
+        self._grids = _Grids(
+            read=grids[read.name],
+            reduced=grids[expanded.name],
+            gate_input=grids[sums.name],
+            gate=grids[gate.name],
+            candidate_input=grids[candidate_sums.name],
+            candidate=grids[candidate.name],
+            cell=grids[cell.name],
+            cell_tanh=grids[cell_tanh.name],
+            hidden=grids[hidden.name],
         )
-        self.candidate = matrix("candidate", (rows, units), 1, "zeros")
 
-    @property
-    def matrices(self) -> list[Matrix]:
-        """In the order of the computation."""
-        return [*([self.basis] if self.basis else []), self.gates, self.candidate]
-
-    def step(
-        self, x: "tf.Tensor", h: "tf.Tensor", c: "tf.Tensor"
-    ) -> tuple["tf.Tensor", "tf.Tensor"]:
-        """Advance one hop: ``[batch, inputs]``, two ``[batch, units]`` -> next ``(h, c)``."""
-        xh = tf.concat([x, h], axis=1)
-        grid = self._scheme.hidden
-        if self.basis:
-            sums = xh @ self.basis.value() + self.basis.bias_value(grid)
-            grid = self._scheme.reduced
-            xh = on_grid(sums, grid)
-        gate_input = xh @ self.gates.value() + self.gates.bias_value(grid)
-        candidate_input = xh @ self.candidate.value() + self.candidate.bias_value(grid)
-        _, _, _, c, h = self._cell(gate_input, candidate_input, c)
-        return h, c
-
-    def call(self, x: "tf.Tensor") -> "tf.Tensor":
+    def __call__(self, x: "tf.Tensor") -> "tf.Tensor":
         """Run from a zero state: ``[batch, time, inputs]`` -> ``[batch, time, units]``."""
-        grid = self._scheme.reduced if self.basis else self._scheme.hidden
-        kernel = tf.concat([self.gates.value(), self.candidate.value()], axis=1)
-        bias = tf.concat([self.gates.bias_value(grid), self.candidate.bias_value(grid)], axis=0)
+        grid = self._grids.reduced
+        kernel = tf.concat([self._gates.value(), self._candidate.value()], axis=1)
+        bias = tf.concat([self._gates.bias_value(grid), self._candidate.bias_value(grid)], axis=0)
         expansion = []
-        if self.basis:
+        if self._basis:
             expansion = [kernel, bias]
-            kernel, bias = self.basis.value(), self.basis.bias_value(self._scheme.hidden)
+            kernel, bias = self._basis.value(), self._basis.bias_value(self._grids.read)
         time_major = tf.transpose(x, [1, 0, 2])
-        w, u = kernel[: self.inputs], kernel[self.inputs :]
+        w, u = kernel[: self._inputs], kernel[self._inputs :]
         return tf.transpose(self._sequence(time_major, w, u, bias, *expansion), [1, 0, 2])
 
     def _cell(
         self, gate_input: "tf.Tensor", candidate_input: "tf.Tensor", c: "tf.Tensor"
     ) -> tuple["tf.Tensor", ...]:
         """Return gates ``[batch, 3 units]``, candidate, tanh(c'), c' and h'."""
-        scheme = self._scheme
-        gates = on_grid(tf.sigmoid(on_grid(gate_input, scheme.gate_input)), scheme.gate)
+        grids = self._grids
+        gates = on_grid(tf.sigmoid(on_grid(gate_input, grids.gate_input)), grids.gate)
         i, f, o = tf.split(gates, 3, axis=1)
-        g = on_grid(tf.tanh(on_grid(candidate_input, scheme.candidate_input)), scheme.candidate)
-        if scheme.cell is None:
-            c = tf.clip_by_value(f * c + i * g, -CELL_LIMIT, CELL_LIMIT)
+        g = on_grid(tf.tanh(on_grid(candidate_input, grids.candidate_input)), grids.candidate)
+        if grids.cell is None:
+            c = tf.clip_by_value(f * c + i * g, -self._cell_limit, self._cell_limit)
         else:
-            kept = product_on_grid(f * c, scheme.gate, scheme.cell, scheme.cell)
-            c = kept + product_on_grid(i * g, scheme.gate, scheme.candidate, scheme.cell)
-            c = tf.clip_by_value(c, scheme.cell.minimum, scheme.cell.maximum)
-        cell_tanh = on_grid(tf.tanh(c), scheme.cell_tanh)
-        h = product_on_grid(o * cell_tanh, scheme.gate, scheme.cell_tanh, scheme.hidden)
+            kept = product_on_grid(f * c, grids.gate, grids.cell, grids.cell)
+            c = kept + product_on_grid(i * g, grids.gate, grids.candidate, grids.cell)
+            c = tf.clip_by_value(c, grids.cell.minimum, grids.cell.maximum)
+        cell_tanh = on_grid(tf.tanh(c), grids.cell_tanh)
+        h = product_on_grid(o * cell_tanh, grids.gate, grids.cell_tanh, grids.hidden)
         return gates, g, cell_tanh, c, h
 
     def _unsaturated(self, gates: "tf.Tensor") -> "tf.Tensor":
         """1 where the sigmoid's input was inside its grid, told by the output it reached."""
-        return _between(gates, tf.sigmoid, self._scheme.gate_input, self._scheme.gate)
+        return _between(gates, tf.sigmoid, self._grids.gate_input, self._grids.gate)
 
     def _unsaturated_candidate(self, g: "tf.Tensor") -> "tf.Tensor":
-        return _between(g, tf.tanh, self._scheme.candidate_input, self._scheme.candidate)
+        return _between(g, tf.tanh, self._grids.candidate_input, self._grids.candidate)
 
     def _unsaturated_reduced(self, reduced: "tf.Tensor") -> "tf.Tensor":
-        return _between(reduced, tf.identity, self._scheme.reduced, self._scheme.reduced)
+        return _between(reduced, tf.identity, self._grids.reduced, self._grids.reduced)
 
     def _sequence(
         self,
@@ -159,7 +148,7 @@ class LSTM(tf_keras.layers.Layer):
             w, u, bias: what `x` and `h` are multiplied by, and what is added.
             expansion: kernel and bias that make the cell's sums of a basis's outputs, if any.
         """
-        units, width = self.units, w.shape[1]
+        units, width = self._units, w.shape[1]
 
         @tf.custom_gradient
         def recurrence(
@@ -170,7 +159,7 @@ class LSTM(tf_keras.layers.Layer):
             *expansion: "tf.Tensor",
         ) -> tuple["tf.Tensor", object]:
             steps, batch = tf.shape(x)[0], tf.shape(x)[1]
-            flat_x = tf.reshape(x, [-1, self.inputs])
+            flat_x = tf.reshape(x, [-1, self._inputs])
             projected = tf.reshape(flat_x @ w + bias, [steps, batch, width])
             zeros = tf.zeros([batch, units])
 
@@ -181,7 +170,7 @@ class LSTM(tf_keras.layers.Layer):
                 z = projected[t] + h @ u
                 kept = []
                 if expansion:
-                    reduced = on_grid(z, self._scheme.reduced)
+                    reduced = on_grid(z, self._grids.reduced)
                     kept = [reduced]
                     z = reduced @ expansion[0] + expansion[1]
                 *kept_of_cell, c, h = self._cell(z[:, : 3 * units], z[:, 3 * units :], c)
@@ -208,7 +197,7 @@ class LSTM(tf_keras.layers.Layer):
                 # d(c', c', h', c') / d(i, f, o, g inputs), for all hops at once.
                 local = tf.concat([g * di, previous_c * df, cell_tanh * do, i * dg], axis=2)
                 dc_dh = o * (1 - cell_tanh * cell_tanh)
-                limit = CELL_LIMIT if self._scheme.cell is None else self._scheme.cell.maximum
+                limit = self._cell_limit if self._grids.cell is None else self._grids.cell.maximum
                 inside = tf.cast(tf.abs(c) < limit, c.dtype)
                 passed = [self._unsaturated_reduced(r) for r in reduced]
                 transposed = [tf.transpose(kernel) for kernel in (u, *expansion[:1])]

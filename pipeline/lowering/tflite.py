@@ -1,0 +1,216 @@
+"""A trained network -> one-hop integer TFLite model with explicit memory.
+
+Inputs are the features, the states and the frames that delays ask for; outputs are the band mask,
+what the states become (``<state>_next`` by convention of the definitions, on the same grid, so that
+a host feeds the bytes back unchanged) and the frames that delays will ask for. Every scale comes
+from the numeric scheme the network was trained in; nothing is calibrated and the TensorFlow
+converter is not involved, so the integers in the file are the ones training saw.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.lowering.flatbuffer import Activation, Graph, Tensor
+from pipeline.lowering.windows import Window, cheapest_windows, whole
+from pipeline.networks.graph import HopGraph, Node
+from pipeline.networks.trained import Trained
+from pipeline.quantization.scheme import STORED_STEPS, Grid, half_away, integer_steps
+
+Cut = Callable[[NDArray[np.int8]], list[Window]]
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegerMatrix:
+    """A matrix as the target stores it.
+
+    Attributes:
+        weights: int8 ``[outputs, inputs]``, even, in -126..126.
+        scale: real value of one stored step.
+        bias: float32 ``[outputs]``, quantized where the input scale is known.
+    """
+
+    weights: NDArray[np.int8]
+    scale: float
+    bias: NDArray[np.float32]
+
+
+def integer_matrix(trained: Trained, name: str) -> IntegerMatrix:
+    """Quantize one masked matrix exactly as `pipeline.quantization.fake` does in training.
+
+    Raises:
+        InputError: nothing is left of it; names it.
+    """
+    masked = trained.arrays[f"{name}/kernel"] * trained.arrays[f"{name}/mask"]
+    if not masked.any():
+        raise InputError(f"matrix {name!r} has no weight left; lower its sparsity")
+    steps, step = integer_steps(masked)
+    weights = (STORED_STEPS * steps).T.copy()
+    return IntegerMatrix(weights, step / STORED_STEPS, trained.arrays[f"{name}/bias"])
+
+
+def to_tflite(trained: Trained, name: str, cut: Cut = cheapest_windows) -> bytes:
+    """Serialize the deployed network.
+
+    Args:
+        trained: a network trained in an integer scheme.
+        name: model name, stored in the file.
+        cut: how each matrix is divided into smaller products.
+
+    Raises:
+        InputError: it was trained in floating point, or a role has no grid; names it.
+    """
+    scheme = trained.scheme
+    if not scheme.quantize_weights:
+        raise InputError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
+    return _Writer(trained, name, cut).write()
+
+
+def window_suffix(window: Window) -> str:
+    """How tensor names say which part of a matrix they hold: ``[out_begin,in_begin]``."""
+    return f"[{window.out_begin},{window.in_begin}]"
+
+
+class _Writer:
+    def __init__(self, trained: Trained, name: str, cut: Cut) -> None:
+        self._trained, self._cut = trained, cut
+        self._file = Graph(name)
+        self._tensors: dict[str, Tensor] = {}
+
+    def write(self) -> bytes:
+        graph = self._trained.graph
+        roles = graph.roles()
+        for node in graph.nodes:
+            if node.name not in self._tensors:
+                self._write(graph, node, self._grid(node, roles[node.name]))
+        delayed = [node.inputs[0] for node in graph.nodes if node.op == "delay"]
+        outputs = [graph.output, *(becomes for _, becomes in graph.next_state), *delayed]
+        for name in dict.fromkeys(outputs):
+            if graph[name].op != "input":
+                self._file.output(self._tensors[name])
+        return self._file.to_bytes()
+
+    def _grid(self, node: Node, role: str | None) -> Grid:
+        grid = self._trained.scheme.grid(role)
+        if grid is None:
+            raise InputError(f"{node.name!r}: an integer scheme must give role {role!r} a grid")
+        return grid
+
+    def _write(self, graph: HopGraph, node: Node, grid: Grid) -> None:
+        file, name = self._file, node.name
+        x = [self._tensors[i] for i in node.inputs]
+        scale: Any = {"scale": grid.scale, "zero_point": grid.zero_point}
+        if node.op in ("input", "state", "delay"):
+            y = file.input(name, _shape(node), grid.dtype, **scale)
+        elif node.op == "concat":
+            y = file.concatenation(x, name=name)
+        elif node.op == "slice":
+            names = _parts(graph, node)
+            if names:
+                self._tensors |= zip(names, file.split(x[0], names=names))
+                return
+            y = file.slice(x[0], node.begin, node.begin + node.channels, name=name)
+        elif node.op == "reshape":
+            y = file.reshape(x[0], _shape(node), name=name)
+        elif node.op == "sigmoid":
+            y = file.logistic(x[0], name=name)
+        elif node.op == "tanh":
+            y = file.tanh(x[0], name=name)
+        elif node.op == "mul":
+            y = file.mul(*x, name=name, **scale)
+        elif node.op == "add":
+            y = file.add(*x, name=name, activation=_activation(node), **scale)
+        elif node.op == "sub":
+            y = file.sub(*x, name=name, **scale)
+        elif node.op == "product" and len(node.shape) == 1:
+            y = self._dense(node, x[0], grid)
+        else:
+            y = self._convolution(node, x[0], grid)
+        self._tensors[name] = y
+
+    def _dense(self, node: Node, x: Tensor, grid: Grid) -> Tensor:
+        matrix = integer_matrix(self._trained, str(node.matrix))
+        parts = [
+            self._product(node, matrix, window, x, grid) for window in self._cut(matrix.weights)
+        ]
+        return parts[0] if len(parts) == 1 else self._file.concatenation(parts, name=node.name)
+
+    def _product(
+        self, node: Node, matrix: IntegerMatrix, window: Window, x: Tensor, grid: Grid
+    ) -> Tensor:
+        """Multiply by one window of a matrix."""
+        rows, columns = matrix.weights.shape
+        place = window_suffix(window)
+        if (window.in_begin, window.in_end) != (0, columns):
+            reads = f"{node.matrix}_reads{place}"
+            x = self._file.slice(x, window.in_begin, window.in_end, name=reads)
+        stored = np.ascontiguousarray(matrix.weights[window.outputs, window.inputs])
+        is_whole = (window.out_begin, window.out_end) == (0, rows)
+        return self._file.fully_connected(
+            x,
+            *self._constants(node, matrix, stored, matrix.bias[window.outputs], x, place),
+            name=node.name if is_whole else f"{node.name}{place}",
+            scale=grid.scale,
+            zero_point=grid.zero_point,
+            activation=_activation(node),
+        )
+
+    def _convolution(self, node: Node, x: Tensor, grid: Grid) -> Tensor:
+        matrix = integer_matrix(self._trained, str(node.matrix))
+        outputs = matrix.weights.shape[0]
+        place = window_suffix(whole(matrix.weights)[0])
+        # Depthwise kernels are [1, 1, kernel, channels], all others [outputs, 1, kernel, inputs].
+        if node.op == "depthwise":
+            stored = np.ascontiguousarray(matrix.weights.T)[None, None]
+            convolve = self._file.depthwise_convolution
+        else:
+            stored = matrix.weights.reshape(outputs, 1, node.kernel, -1)
+            convolve = self._file.convolution
+        return convolve(
+            x,
+            *self._constants(node, matrix, stored, matrix.bias, x, place),
+            name=node.name,
+            scale=grid.scale,
+            zero_point=grid.zero_point,
+            activation=_activation(node),
+        )
+
+    def _constants(
+        self,
+        node: Node,
+        matrix: IntegerMatrix,
+        stored: NDArray[np.int8],
+        bias: NDArray[np.float32],
+        x: Tensor,
+        place: str,
+    ) -> tuple[Tensor, Tensor]:
+        weights = self._file.constant(f"{node.matrix}_weights{place}", stored, matrix.scale)
+        bias_scale = x.scale * weights.scale
+        step = STORED_STEPS * bias_scale
+        rounded = STORED_STEPS * half_away(bias.astype(np.float64) / step)
+        integers: NDArray[np.integer] = rounded.astype(np.int32 if x.dtype == "int8" else np.int64)
+        return weights, self._file.constant(f"{node.matrix}_bias{place}", integers, bias_scale)
+
+
+def _shape(node: Node) -> tuple[int, ...]:
+    """Of the TFLite tensor: ``[1, channels]`` or ``[1, 1, bands, channels]``."""
+    return (1, *node.shape) if len(node.shape) == 1 else (1, 1, *node.shape)
+
+
+def _activation(node: Node) -> Activation:
+    return "relu" if node.relu else "none"
+
+
+def _parts(graph: HopGraph, node: Node) -> list[str]:
+    """The slices that cut their input into equal parts with this one; none if they do not."""
+    parts = [n for n in graph.readers(node.inputs[0]) if n.op == "slice"]
+    begins = [k * node.channels for k in range(len(parts))]
+    equal = {part.channels for part in parts} == {node.channels}
+    covered = node.channels * len(parts) == graph[node.inputs[0]].channels
+    if not (equal and covered and [part.begin for part in parts] == begins):
+        return []
+    return [part.name for part in parts]

@@ -1,0 +1,364 @@
+"""A network as a value: the graph of one hop, from which every view is derived.
+
+A definition talks to `Net`; training, pruning and lowering fold over the `HopGraph` it builds.
+There are two ways to remember: a state takes the value that the hop before gave it (recurrence), a
+delay gives frames of some hops ago (convolution over time). All is zero before the first hop.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.errors import InputError
+
+Op = Literal[
+    "input", "state", "delay", "concat", "slice", "reshape",
+    "product", "conv", "depthwise", "sigmoid", "tanh", "mul", "add", "sub",
+]  # fmt: skip
+Shape = tuple[int, ...]
+WITH_MATRIX = ("product", "conv", "depthwise")
+# What shows its input's integers again, on the input's grid.
+MOVES = ("delay", "concat", "slice", "reshape")
+_INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2}
+
+
+class GraphError(InputError):
+    """A graph is not one of a network's hop; the text names the node."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An operator and the tensor it makes.
+
+    Attributes:
+        name: of the tensor.
+        op: what makes it.
+        inputs: names of what it reads, all of them before it.
+        shape: of one hop, channels last: ``(channels,)`` or ``(bands, channels)``.
+        role: key of its grid in a numeric scheme; None where operator or input fix it.
+        matrix: of a product (input channels to channels), a convolution over bands (the inputs of
+            neighbouring bands side by side, lowest band first, to channels) or a depthwise one (a
+            row of channels for every neighbour).
+        begin: first channel of a slice.
+        kernel: bands under a convolution, centred, zeros beyond the ends.
+        delays: of a delay: how many hops ago each of the frames was that stand side by side in the
+            channels.
+        relu: whether negative values of a product or sum become zero.
+        normalize: whether sums are batch-normalized while training in floating point.
+        limit: largest magnitude, in every scheme.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    shape: Shape
+    role: str | None = None
+    matrix: str | None = None
+    begin: int = 0
+    kernel: int = 1
+    delays: tuple[int, ...] = ()
+    relu: bool = False
+    normalize: bool = False
+    limit: float | None = None
+
+    @property
+    def channels(self) -> int:
+        """Size of the last axis."""
+        return self.shape[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """States for whose recurrence a fast kernel of its own may stand.
+
+    Attributes:
+        kind: which kernel.
+        states: their names.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["lstm"]
+    states: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class HopGraph:
+    """One hop of a network.
+
+    Attributes:
+        nodes: in an order of execution.
+        output: name of the tensor that leaves, the band mask.
+        next_state: pairs of a state and the tensor it becomes.
+        regions: recurrences of a known kind.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    nodes: tuple[Node, ...]
+    output: str
+    next_state: tuple[tuple[str, str], ...] = ()
+    regions: tuple[Region, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
+        _check(self)
+
+    def __getitem__(self, name: str) -> Node:
+        return self._by_name[name]  # type: ignore[attr-defined,no-any-return]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name  # type: ignore[attr-defined]
+
+    @property
+    def features(self) -> Node:
+        """The one input."""
+        return next(node for node in self.nodes if node.op == "input")
+
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Shape ``(inputs, outputs)`` of every matrix, in the order of the computation."""
+        return {n.matrix: self.matrix_shape(n) for n in self.nodes if n.matrix is not None}
+
+    def matrix_shape(self, node: Node) -> tuple[int, int]:
+        """Of the matrix that a node multiplies by."""
+        if node.op == "depthwise":
+            return node.kernel, node.channels
+        return node.kernel * self[node.inputs[0]].channels, node.channels
+
+    def roles(self) -> dict[str, str | None]:
+        """Role of every tensor; what only moves values keeps its first input's."""
+        roles: dict[str, str | None] = {}
+        for node in self.nodes:
+            roles[node.name] = roles[node.inputs[0]] if node.op in MOVES else node.role
+        return roles
+
+    def readers(self, name: str) -> list[Node]:
+        """Nodes that read a tensor."""
+        return [node for node in self.nodes if name in node.inputs]
+
+    def recurrences(self) -> list[frozenset[str]]:
+        """Names of the nodes that lie on a way from a state to what it becomes, by recurrence."""
+        found: list[frozenset[str]] = []
+        for state, becomes in self.next_state:
+            after = {state}
+            for node in self.nodes:
+                if after.intersection(node.inputs):
+                    after.add(node.name)
+            before = {becomes}
+            for node in reversed(self.nodes):
+                if node.name in before:
+                    before.update(node.inputs)
+            ring = frozenset(after & before) | {state, becomes}
+            overlapping = [other for other in found if other & ring]
+            found = [other for other in found if not other & ring]
+            found.append(ring.union(*overlapping))
+        return found
+
+    def replace(self, changed: Sequence[Node], **changes: Any) -> "HopGraph":
+        """The same graph with nodes of the same names exchanged."""
+        by_name = {node.name: node for node in changed}
+        nodes = tuple(by_name.get(node.name, node) for node in self.nodes)
+        return dataclasses.replace(self, nodes=nodes, **changes)
+
+    def to_json(self) -> Any:
+        """JSON data; what is as usual is left out."""
+        return _ADAPTER.dump_python(self, mode="json", exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "HopGraph":
+        """Check what `to_json` returned.
+
+        Raises:
+            GraphError: it is no graph of a hop; names the field or node.
+        """
+        try:
+            return _ADAPTER.validate_python(data)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            if isinstance(reason := problem.get("ctx", {}).get("error"), GraphError):
+                raise reason from error
+            where = ".".join(str(part) for part in problem["loc"])
+            raise GraphError(f"network graph: {where}: {problem['msg']}") from error
+
+
+_ADAPTER = TypeAdapter(HopGraph)
+
+
+def _check(graph: HopGraph) -> None:
+    known: dict[str, Node] = {}
+    for node in graph.nodes:
+        if node.name in known or not node.name:
+            raise GraphError(f"network graph: node name {node.name!r} is empty or used twice")
+        for name in node.inputs:
+            if name not in known:
+                raise GraphError(
+                    f"network graph: node {node.name!r} reads {name!r}, which is not before it"
+                )
+        _check_node(node, [known[name] for name in node.inputs])
+        known[node.name] = node
+    if sum(node.op == "input" for node in graph.nodes) != 1:
+        raise GraphError("network graph: expected exactly one input")
+    if graph.output not in known:
+        raise GraphError(f"network graph: the output {graph.output!r} is no node")
+    states = {node.name for node in graph.nodes if node.op == "state"}
+    becomes = dict(graph.next_state)
+    if len(becomes) != len(graph.next_state) or becomes.keys() != states:
+        raise GraphError(
+            f"network graph: next_state is about {sorted(becomes)}; the states are {sorted(states)}"
+        )
+    for state, name in graph.next_state:
+        if name not in known or known[name].shape != known[state].shape:
+            raise GraphError(f"network graph: state {state!r} cannot become {name!r}")
+    for region in graph.regions:
+        if not states.issuperset(region.states):
+            raise GraphError(f"network graph: region of {region.states}: not all are states")
+    names = [node.matrix for node in graph.nodes if node.matrix is not None]
+    if len(set(names)) != len(names):
+        raise GraphError("network graph: a matrix is used twice")
+
+
+def _check_node(node: Node, inputs: list[Node]) -> None:
+    expected = _INPUTS.get(node.op, 1)
+    if node.op == "concat" and inputs:
+        expected = len(inputs)
+    if (
+        node.op not in get_args(Op)
+        or len(inputs) != expected
+        or not 1 <= len(node.shape) <= 2
+        or min(node.shape) < 1
+        or node.kernel < 1
+        or (node.matrix is not None) != (node.op in WITH_MATRIX)
+        or (node.op == "delay") != bool(node.delays)
+        or any(delay < 1 for delay in node.delays)
+        or (inputs and _shape(node, [x.shape for x in inputs]) != node.shape)
+    ):
+        raise GraphError(
+            f"network graph: node {node.name!r} ({node.op}) of shape {list(node.shape)} does not "
+            f"fit its inputs {[list(x.shape) for x in inputs]}"
+        )
+
+
+def _shape(node: Node, x: list[Shape]) -> Shape | None:
+    """What the shape must be; None if the inputs do not fit."""
+    first = x[0]
+    if node.op == "product":
+        return (*first[:-1], node.channels)
+    if node.op == "conv":
+        return (first[0], node.channels) if len(first) == 2 and node.kernel % 2 else None
+    if node.op == "depthwise":
+        return first if len(first) == 2 and node.kernel % 2 else None
+    if node.op == "concat":
+        same = all(shape[:-1] == first[:-1] for shape in x)
+        return (*first[:-1], sum(shape[-1] for shape in x)) if same else None
+    if node.op == "slice":
+        fits = node.begin >= 0 and node.begin + node.channels <= first[-1]
+        return (*first[:-1], node.channels) if fits else None
+    if node.op == "reshape":
+        return node.shape if math.prod(node.shape) == math.prod(first) else None
+    if node.op == "delay":
+        return (*first[:-1], len(node.delays) * first[-1])
+    return first if all(shape == first for shape in x) else None
+
+
+class Net:
+    """Builds a `HopGraph`; every method returns the node it adds."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Node] = []
+        self._next: list[tuple[str, str]] = []
+        self._regions: list[Region] = []
+
+    def _add(self, name: str, op: Op, inputs: Sequence[Node], shape: Shape, **rest: Any) -> Node:
+        node = Node(name, op, tuple(x.name for x in inputs), shape, **rest)
+        self._nodes.append(node)
+        return node
+
+    def input(self, name: str, shape: Shape, role: str) -> Node:
+        """The features."""
+        return self._add(name, "input", (), shape, role=role)
+
+    def state(self, name: str, shape: Shape, role: str) -> Node:
+        """What `next` gave it in the hop before."""
+        return self._add(name, "state", (), shape, role=role)
+
+    def delay(self, x: Node, *delays: int) -> Node:
+        """Frames of `x` so many hops ago, side by side in the channels."""
+        name = f"{x.name}_ago{'_'.join(str(delay) for delay in delays)}"
+        shape = (*x.shape[:-1], len(delays) * x.channels)
+        return self._add(name, "delay", (x,), shape, delays=delays)
+
+    def concat(self, name: str, *x: Node) -> Node:
+        """Channels side by side; all on one grid."""
+        return self._add(name, "concat", x, (*x[0].shape[:-1], sum(y.channels for y in x)))
+
+    def slice(self, name: str, x: Node, begin: int, end: int) -> Node:
+        """Channels from `begin` to before `end`."""
+        return self._add(name, "slice", (x,), (*x.shape[:-1], end - begin), begin=begin)
+
+    def split(self, names: Sequence[str], x: Node) -> list[Node]:
+        """Equal parts of the channels."""
+        width = x.channels // len(names)
+        return [self.slice(n, x, k * width, (k + 1) * width) for k, n in enumerate(names)]
+
+    def reshape(self, name: str, x: Node, *shape: int) -> Node:
+        """The same values in another shape."""
+        return self._add(name, "reshape", (x,), shape)
+
+    def product(
+        self, name: str, x: Node, channels: int, role: str, matrix: str | None = None, **how: Any
+    ) -> Node:
+        """Every band's channels times a matrix."""
+        shape = (*x.shape[:-1], channels)
+        return self._add(name, "product", (x,), shape, role=role, matrix=matrix or name, **how)
+
+    def conv(
+        self, name: str, x: Node, channels: int, kernel: int, role: str | None = None, **how: Any
+    ) -> Node:
+        """Convolution over bands; with `delay` and `concat`, over time too."""
+        shape = (x.shape[0], channels)
+        how = {"role": role or name, "matrix": name, "kernel": kernel} | how
+        return self._add(name, "conv", (x,), shape, **how)
+
+    def depthwise(
+        self, name: str, x: Node, kernel: int, role: str | None = None, **how: Any
+    ) -> Node:
+        """Convolution over bands of every channel by itself."""
+        how = {"role": role or name, "matrix": name, "kernel": kernel} | how
+        return self._add(name, "depthwise", (x,), x.shape, **how)
+
+    def sigmoid(self, name: str, x: Node, role: str) -> Node:
+        """Logistic function."""
+        return self._add(name, "sigmoid", (x,), x.shape, role=role)
+
+    def tanh(self, name: str, x: Node, role: str) -> Node:
+        """Hyperbolic tangent."""
+        return self._add(name, "tanh", (x,), x.shape, role=role)
+
+    def mul(self, name: str, a: Node, b: Node, role: str) -> Node:
+        """Elementwise product."""
+        return self._add(name, "mul", (a, b), a.shape, role=role)
+
+    def add(self, name: str, a: Node, b: Node, role: str | None = None, **how: Any) -> Node:
+        """Elementwise sum."""
+        return self._add(name, "add", (a, b), a.shape, role=role or name, **how)
+
+    def sub(self, name: str, a: Node, b: Node, role: str | None = None) -> Node:
+        """Elementwise difference."""
+        return self._add(name, "sub", (a, b), a.shape, role=role or name)
+
+    def next(self, state: Node, x: Node) -> None:
+        """What a state becomes."""
+        self._next.append((state.name, x.name))
+
+    def region(self, kind: Literal["lstm"], *states: Node) -> None:
+        """Name a recurrence that has a kernel of its own."""
+        self._regions.append(Region(kind, tuple(state.name for state in states)))
+
+    def build(self, output: Node) -> HopGraph:
+        """The finished graph."""
+        return HopGraph(tuple(self._nodes), output.name, tuple(self._next), tuple(self._regions))

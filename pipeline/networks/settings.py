@@ -1,0 +1,28 @@
+"""What the settings of every network have in common."""
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.networks.graph import HopGraph
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class NetworkSettings(BaseModel):
+    """Sizes of a network, which define it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    bands: Annotated[int, Field(ge=8, le=257)] = 128
+    """Mel bands: width of input and output."""
+
+    def define(self) -> HopGraph:
+        """The graph of one hop."""
+        raise NotImplementedError
+
+    def initial(self, graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
+        """Kernels to start training from, and biases that are not zero."""
+        raise NotImplementedError

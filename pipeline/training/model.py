@@ -1,0 +1,231 @@
+"""A network that can be trained: two views, folded from its graph.
+
+The sequence view computes all hops at once, node by node: a delay is a shift over time, and only
+what lies on a recurrence is computed hop by hop, by a kernel of its own (`pipeline.training.lstm`)
+or by a scan. The one-hop view is what the target computes. In an integer scheme both take the
+integers' values exactly.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.keras import tf, tf_keras
+from pipeline.networks.graph import HopGraph, Node
+from pipeline.networks.trained import PARTS, check_array
+from pipeline.quantization.fake import on_grid, product_on_grid
+from pipeline.quantization.scheme import Scheme
+from pipeline.training.lstm import LstmKernel
+from pipeline.training.matrix import Matrix
+
+Values = dict[str, "tf.Tensor"]
+
+
+class SequenceModel(tf_keras.Model):
+    """Band features in, band mask out; ``model(features)`` is the sequence view.
+
+    Args:
+        graph: what is computed.
+        arrays: see `Trained`.
+        scheme: of its integers; `FLOAT` for none.
+
+    Raises:
+        InputError: an array is missing or has another shape; names it.
+    """
+
+    def __init__(
+        self, graph: HopGraph, arrays: Mapping[str, NDArray[np.float32]], scheme: Scheme
+    ) -> None:
+        super().__init__(name="network")
+        self.graph, self.scheme = graph, scheme
+        self.grids = {name: scheme.grid(role) for name, role in graph.roles().items()}
+        self.matrices = [
+            Matrix(name, shape, scheme.quantize_weights) for name, shape in graph.matrices().items()
+        ]
+        self._of = {matrix.name: matrix for matrix in self.matrices}
+        self.set_arrays(arrays)
+        self._rings = graph.recurrences()
+        self._kernels = {
+            ring: LstmKernel(graph, ring, self._of, self.grids)
+            for ring in self._rings
+            if any(ring.issuperset(region.states) for region in graph.regions)
+        }
+
+    def call(self, features: "tf.Tensor", training: bool = False) -> "tf.Tensor":
+        """From a stream's start: ``[batch, time, bands]`` -> mask of that shape."""
+        return self.observe(features, [self.graph.output], training)[self.graph.output]
+
+    def observe(
+        self, features: "tf.Tensor", names: Iterable[str], training: bool = False
+    ) -> Values:
+        """Tensors of all hops, ``[batch, time, *shape]``, on the way from features to mask."""
+        return _Sequence(self, features, training).values_of(names)
+
+    def hop(self, features: "tf.Tensor", memory: Values) -> tuple["tf.Tensor", Values]:
+        """One-hop view: ``[batch, bands]`` and a memory -> mask ``[batch, bands]``, next memory."""
+        known = dict(memory)
+        for node in self.graph.nodes:
+            if node.op == "input":
+                known[node.name] = on_grid(features, self.grids[node.name])
+            elif node.op == "delay":
+                past = memory[node.name]
+                known[node.name] = tf.concat([past[:, -delay] for delay in node.delays], axis=-1)
+            elif node.op != "state":
+                known[node.name] = self.compute(node, [known[name] for name in node.inputs])
+        following = {state: known[becomes] for state, becomes in self.graph.next_state}
+        for node in self._delays():
+            frame = known[node.inputs[0]][:, None]
+            following[node.name] = tf.concat([memory[node.name][:, 1:], frame], axis=1)
+        return known[self.graph.output], following
+
+    def start(self, batch: int = 1) -> Values:
+        """Memory of a stream that has just started: states, and the last frames of delays."""
+        memory = {s: tf.zeros([batch, *self.graph[s].shape]) for s, _ in self.graph.next_state}
+        for node in self._delays():
+            shape = self.graph[node.inputs[0]].shape
+            memory[node.name] = tf.zeros([batch, max(node.delays), *shape])
+        return memory
+
+    def _delays(self) -> list[Node]:
+        return [node for node in self.graph.nodes if node.op == "delay"]
+
+    def compute(self, node: Node, x: list["tf.Tensor"], training: bool = False) -> "tf.Tensor":
+        """A node's tensor from those it reads, of any number of leading axes."""
+        grid = self.grids[node.name]
+        if node.op == "concat":
+            return tf.concat(x, axis=-1)
+        if node.op == "slice":
+            return x[0][..., node.begin : node.begin + node.channels]
+        if node.op == "reshape":
+            leading = x[0].shape.rank - len(self.graph[node.inputs[0]].shape)
+            return tf.reshape(x[0], [*_leading(x[0], leading), *node.shape])
+        if node.op == "sigmoid":
+            return on_grid(tf.sigmoid(x[0]), grid)
+        if node.op == "tanh":
+            return on_grid(tf.tanh(x[0]), grid)
+        if node.op == "mul":
+            first, second = (self.grids[name] for name in node.inputs)
+            return product_on_grid(x[0] * x[1], first, second, grid)
+        if node.op == "add":
+            y = x[0] + x[1]
+        elif node.op == "sub":
+            y = x[0] - x[1]
+        else:
+            y = self._sums(node, x[0])
+        if node.limit is not None:
+            y = tf.clip_by_value(y, -node.limit, node.limit)
+        return on_grid(tf.nn.relu(y) if node.relu else y, grid)
+
+    def _sums(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
+        matrix = self._of[str(node.matrix)]
+        weights, bias = matrix.value(), matrix.bias_value(self.grids[node.inputs[0]])
+        if node.op == "product":
+            return x @ weights + bias
+        bands, channels = self.graph[node.inputs[0]].shape
+        rows = tf.reshape(x, [-1, 1, bands, channels])
+        if node.op == "conv":
+            kernel = tf.reshape(weights, [1, node.kernel, channels, node.channels])
+            sums = tf.nn.conv2d(rows, kernel, 1, "SAME")
+        else:
+            kernel = tf.reshape(weights, [1, node.kernel, channels, 1])
+            sums = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "SAME")
+        return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape]) + bias
+
+    def get_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """All parameters and masks by name, see `Trained`."""
+        return {
+            f"{matrix.name}/{part}": getattr(matrix, part).numpy()
+            for matrix in self.matrices
+            for part in PARTS
+        }
+
+    def set_arrays(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Load what `get_arrays` returned.
+
+        Raises:
+            InputError: an array is missing or has another shape; names it.
+        """
+        for matrix in self.matrices:
+            for part in PARTS:
+                name, variable = f"{matrix.name}/{part}", getattr(matrix, part)
+                if name not in arrays:
+                    raise InputError(f"tensor {name!r} is missing")
+                check_array(name, arrays[name], tuple(variable.shape))
+                variable.assign(arrays[name])
+
+
+class _Sequence:
+    """One evaluation over all hops; every tensor is made once, when it is first asked for."""
+
+    def __init__(self, model: SequenceModel, features: "tf.Tensor", training: bool) -> None:
+        self._model, self._graph, self._training = model, model.graph, training
+        node = self._graph.features
+        self._known: Values = {node.name: on_grid(features, model.grids[node.name])}
+        self._ring_of = {name: ring for ring in model._rings for name in ring}
+        self._becomes = dict(self._graph.next_state)
+
+    def values_of(self, names: Iterable[str]) -> Values:
+        return {name: self._value(name) for name in names}
+
+    def _value(self, name: str) -> "tf.Tensor":
+        if name in self._known:
+            return self._known[name]
+        node, ring = self._graph[name], self._ring_of.get(name)
+        if ring is not None and name in self._becomes.values():
+            self._run(ring)
+            return self._known[name]
+        if node.op == "state":
+            value = _shifted(self._value(self._becomes[name]), 1)
+        elif node.op == "delay":
+            x = self._value(node.inputs[0])
+            value = tf.concat([_shifted(x, delay) for delay in node.delays], axis=-1)
+        else:
+            inputs = [self._value(name) for name in node.inputs]
+            value = self._model.compute(node, inputs, self._training)
+        self._known[name] = value
+        return value
+
+    def _run(self, ring: frozenset[str]) -> None:
+        """Compute what the states of a recurrence become."""
+        inside = [node for node in self._graph.nodes if node.name in ring]
+        outside = dict.fromkeys(n for node in inside for n in node.inputs if n not in ring)
+        inputs = {name: self._value(name) for name in outside}
+        if kernel := self._model._kernels.get(ring):
+            self._known[kernel.output] = kernel(inputs[kernel.reads])
+        else:
+            self._known |= _scan(self._model, inside, inputs)
+
+
+def _scan(model: SequenceModel, inside: list[Node], inputs: Values) -> Values:
+    """A recurrence hop by hop, differentiated automatically."""
+    states = [node for node in inside if node.op == "state"]
+    becomes = {s: b for s, b in model.graph.next_state if any(n.name == s for n in states)}
+    first = next(iter(inputs.values()))
+    start = [tf.zeros([tf.shape(first)[0], *node.shape]) for node in states]
+
+    def hop(before: list["tf.Tensor"], now: Values) -> list["tf.Tensor"]:
+        known = dict(now) | {node.name: x for node, x in zip(states, before, strict=True)}
+        for node in inside:
+            if node.op != "state":
+                known[node.name] = model.compute(node, [known[name] for name in node.inputs])
+        return [known[becomes[node.name]] for node in states]
+
+    after = tf.scan(hop, {name: _time_major(x) for name, x in inputs.items()}, start)
+    return {becomes[n.name]: _time_major(x) for n, x in zip(states, after, strict=True)}
+
+
+def _time_major(x: "tf.Tensor") -> "tf.Tensor":
+    """Exchange the first two axes."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
+
+
+def _shifted(x: "tf.Tensor", hops: int) -> "tf.Tensor":
+    """Every hop's frame so many hops later, zeros before."""
+    padding = [[0, 0], [hops, 0], *[[0, 0]] * (x.shape.rank - 2)]
+    return tf.pad(x, padding)[:, : tf.shape(x)[1]]
+
+
+def _leading(x: "tf.Tensor", axes: int) -> list["tf.Tensor"]:
+    return [tf.shape(x)[axis] for axis in range(axes)]
