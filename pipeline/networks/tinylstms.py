@@ -46,7 +46,7 @@ class TinyLSTMs(NetworkSettings):
             for k, units in enumerate(self.lstm_units, start=1)
         ]
         for k, (h, c) in enumerate(states, start=1):
-            x = _lstm(net, k, x, h, c)
+            x = lstm_cell(net, f"lstm{k}", x, h, c)
         x = net.product("dense_relu", x, self.dense_units, "relu", "dense", relu=True)
         x = net.product("mask_input", x, self.bands, "mask_input", "mask")
         return net.build(net.sigmoid("mask", x, "mask"))
@@ -72,8 +72,19 @@ class TinyLSTMs(NetworkSettings):
         return arrays
 
 
-def _lstm(net: Net, k: int, x: Node, h: Node, c: Node) -> Node:
-    prefix, units = f"lstm{k}", h.channels
+def lstm_cell(net: Net, prefix: str, x: Node, h: Node, c: Node) -> Node:
+    """Write one LSTM cell down.
+
+    Args:
+        net: the network under construction.
+        prefix: begins the names of its tensors and of its matrices ``_gates`` and ``_candidate``.
+        x: what it reads, on the grid of `h`.
+        h, c: its states.
+
+    Returns:
+        What `h` becomes.
+    """
+    units = h.channels
     read = net.concat(f"{prefix}_xh", x, h)
     sums = net.product(f"{prefix}_gate_input", read, 3 * units, "gate_input", f"{prefix}_gates")
     gate = net.sigmoid(f"{prefix}_gate", sums, "gate")
@@ -84,9 +95,9 @@ def _lstm(net: Net, k: int, x: Node, h: Node, c: Node) -> Node:
     g = net.tanh(f"{prefix}_candidate", sums, "candidate")
     kept = net.mul(f"{prefix}_kept", f, c, "cell")
     added = net.mul(f"{prefix}_added", i, g, "cell")
-    c_next = net.add(f"c{k}_next", kept, added, "cell", limit=CELL_LIMIT)
+    c_next = net.add(f"{c.name}_next", kept, added, "cell", limit=CELL_LIMIT)
     cell_tanh = net.tanh(f"{prefix}_cell_tanh", c_next, "cell_tanh")
-    h_next = net.mul(f"h{k}_next", o, cell_tanh, "hidden")
+    h_next = net.mul(f"{h.name}_next", o, cell_tanh, "hidden")
     net.next(h, h_next)
     net.next(c, c_next)
     net.region("lstm", h, c)

@@ -1,11 +1,15 @@
 """Runners that execute the one-hop model, all with one interface, and streaming through them.
 
 A recurrent model passes its state explicitly: output `<state>_next` of one hop is input `<state>`
-of the next. What is left over is the features going in and the mask coming out.
+of the next. A convolution over time reads earlier frames: input `<tensor>_ago2_1` holds the
+features or an output of two hops ago and of the hop before. What is left over is the features going
+in and the mask coming out. Before the first hop all is zero.
 """
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +21,7 @@ from pipeline.errors import InputError
 
 Array = NDArray[Any]
 _NEXT = "_next"
+_AGO = re.compile(r"(?P<source>.+)_ago(?P<delays>[1-9][0-9]*(_[1-9][0-9]*)*)")
 
 
 class TargetError(InputError):
@@ -81,42 +86,76 @@ def check_inputs(specs: Mapping[str, TensorSpec], inputs: Mapping[str, Array]) -
 
 
 @dataclass(frozen=True)
+class Delayed:
+    """An input that holds earlier frames of a tensor, side by side in its last axis.
+
+    Attributes:
+        input: its name, `<tensor>_ago<delays>`, the delays joined by underscores.
+        source: the tensor: the features, or an output.
+        delays: how many hops ago each of the frames was.
+    """
+
+    input: str
+    source: str
+    delays: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class HopModel:
-    """Names of a model's tensors by role: features in, mask out, states fed back."""
+    """Names of a model's tensors by role: features in, mask out, what is fed back."""
 
     features: str
     mask: str
     states: tuple[str, ...]
+    delayed: tuple[Delayed, ...] = ()
 
     @classmethod
     def of(cls, model: ModelInterface) -> HopModel:
         """Read the roles off the names.
 
         Raises:
-            TargetError: a state output without a matching input, a state whose output is quantized
-                otherwise than its input, or not exactly one features input and one mask output.
+            TargetError: a state output without a matching input, what is fed back quantized or
+                shaped otherwise than where it goes, or not exactly one features input and one mask
+                output.
         """
         states = tuple(name for name in model.inputs if name + _NEXT in model.outputs)
-        features = [name for name in model.inputs if name not in states]
-        masks = [name for name in model.outputs if name.removesuffix(_NEXT) not in states]
+        delayed = tuple(
+            Delayed(name, match["source"], tuple(int(d) for d in match["delays"].split("_")))
+            for name in model.inputs
+            if name not in states and (match := _AGO.fullmatch(name))
+        )
+        fed = {*states, *(item.input for item in delayed)}
+        sources = {item.source for item in delayed}
+        features = [name for name in model.inputs if name not in fed]
+        for item in delayed:
+            if item.source not in (*model.outputs, *features):
+                raise TargetError(f"input {item.input!r}: {item.source!r} is no output")
+        masks = [
+            name
+            for name in model.outputs
+            if name not in sources and name.removesuffix(_NEXT) not in states
+        ]
         if len(features) != 1 or len(masks) != 1:
             raise TargetError(
-                f"expected one features input and one mask output beside the states {states}; "
-                f"found inputs {features} and outputs {masks}"
+                f"expected one features input and one mask output beside what is fed back "
+                f"({sorted(fed)}); found inputs {features} and outputs {masks}"
             )
         for name in states:
-            before, after = model.inputs[name], model.outputs[name + _NEXT]
-            if (before.shape, before.dtype, before.scale, before.zero_point) != (
-                after.shape,
-                after.dtype,
-                after.scale,
-                after.zero_point,
-            ):
-                raise TargetError(
-                    f"state {name!r} goes in as {before} and comes out as {after}; expected the "
-                    "same shape, type and quantization"
-                )
-        return cls(features[0], masks[0], states)
+            _check_fed_back(model.outputs[name + _NEXT], model.inputs[name], 1)
+        known = {**model.outputs, features[0]: model.inputs[features[0]]}
+        for item in delayed:
+            _check_fed_back(known[item.source], model.inputs[item.input], len(item.delays))
+        return cls(features[0], masks[0], states, delayed)
+
+
+def _check_fed_back(source: TensorSpec, target: TensorSpec, frames: int) -> None:
+    expected = (*source.shape[:-1], frames * source.shape[-1])
+    before = (target.shape, target.dtype, target.scale, target.zero_point)
+    if before != (expected, source.dtype, source.scale, source.zero_point):
+        raise TargetError(
+            f"{target.name!r} goes in as {target} and comes out as {source}; expected the "
+            f"same type and quantization, and {frames} times the last axis"
+        )
 
 
 class HopStream:
@@ -130,6 +169,11 @@ class HopStream:
         """Start a stream of a one-hop model whose features input is [1, F]."""
         self._runner, self._roles = runner, HopModel.of(runner)
         self._states = {name: runner.inputs[name].zeros() for name in self._roles.states}
+        specs = {**runner.outputs, **runner.inputs}
+        self._past: dict[str, deque[Array]] = {}
+        for item in self._roles.delayed:
+            longest = max(max(item.delays), len(self._past.get(item.source, ())))
+            self._past[item.source] = deque([specs[item.source].zeros()] * longest, longest)
 
     def __call__(self, features: Array) -> Array:
         """The next hops.
@@ -149,10 +193,21 @@ class HopStream:
         is_real = np.issubdtype(features.dtype, np.floating)
         masks = []
         for hop in spec.quantize(features) if is_real else features:
-            outputs = self._runner.step({self._roles.features: hop[None], **self._states})
+            frame = {self._roles.features: hop[None]}
+            outputs = self._runner.step({**frame, **self._states, **self._delayed()})
             self._states = {name: outputs[name + _NEXT] for name in self._roles.states}
-            masks.append(outputs[self._roles.mask])
+            for source, past in self._past.items():
+                past.append({**outputs, **frame}[source])
+            masks.append(outputs[self._roles.mask].reshape(1, -1))
         return np.concatenate(masks)
+
+    def _delayed(self) -> dict[str, Array]:
+        return {
+            item.input: np.concatenate(
+                [self._past[item.source][-delay] for delay in item.delays], axis=-1
+            )
+            for item in self._roles.delayed
+        }
 
     def real(self, features: Array) -> NDArray[np.float32]:
         """The next hops, the mask as real values."""

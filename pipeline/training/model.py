@@ -162,7 +162,8 @@ class _Sequence:
     def __init__(self, model: SequenceModel, features: "tf.Tensor", training: bool) -> None:
         self._model, self._graph, self._training = model, model.graph, training
         node = self._graph.features
-        self._known: Values = {node.name: on_grid(features, model.grids[node.name])}
+        given = tf.convert_to_tensor(features)
+        self._known: Values = {node.name: on_grid(given, model.grids[node.name])}
         self._ring_of = {name: ring for ring in model._rings for name in ring}
         self._becomes = dict(self._graph.next_state)
 

@@ -10,7 +10,7 @@ import pytest
 from hop_model import FEATURES, UNITS, expected_masks, hop_model
 
 from pipeline.lowering.flatbuffer import Graph
-from pipeline.targets import Runner, TargetError, TensorSpec, stream
+from pipeline.targets import HopStream, Runner, TargetError, TensorSpec, stream
 from pipeline.targets.tflite import TfliteRunner
 from pipeline.targets.tflm import TflmRunner
 
@@ -107,7 +107,7 @@ def test_state_that_changes_quantization_is_refused() -> None:
     h = graph.input("h", (1, 8), "int8", 1 / 64)
     graph.output(graph.add(x, h, name="h_next", scale=1 / 32))
     graph.output(graph.tanh(x, name="mask"))
-    with pytest.raises(TargetError, match="state 'h' goes in as"):
+    with pytest.raises(TargetError, match="'h' goes in as"):
         stream(TfliteRunner(graph.to_bytes()), np.zeros((1, 8), np.int8))
 
 
@@ -131,3 +131,43 @@ def test_tflm_arena_is_exact_enough_to_run_in() -> None:
     assert np.abs(stream(tight, features).astype(int) - expected_masks(features)).max() <= 2
     with pytest.raises(TargetError, match="allocate"):
         TflmRunner(hop_model(), arena_bytes=used // 2)
+
+
+def delayed_model(delayed: str = "sum_ago3_1", scale: float = 1 / 64) -> bytes:
+    """Sum of the features, of the sum three hops ago and of the one before, at a quarter each."""
+    graph = Graph("echo")
+    x = graph.input("x", (1, 4), "int8", 1 / 64)
+    past = graph.input(delayed, (1, 8), "int8", scale)
+    third, last = graph.split(past, names=["third", "last"])
+    both = graph.add(third, last, name="both", scale=1 / 32)
+    graph.output(graph.add(x, both, name="sum", scale=1 / 64))
+    graph.output(graph.tanh(x, name="mask"))
+    return graph.to_bytes()
+
+
+def test_earlier_frames_of_an_output_are_fed_back() -> None:
+    seen = []
+
+    class Watched(TfliteRunner):
+        def step(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = super().step(inputs)
+            seen.append((inputs["sum_ago3_1"].copy(), outputs["sum"]))
+            return outputs
+
+    stream(Watched(delayed_model()), np.full((6, 4), 10, np.int8))
+    sums = [np.zeros((1, 4), np.int8)] * 3 + [total for _, total in seen]
+    for hop, (past, _) in enumerate(seen):
+        np.testing.assert_array_equal(past, np.hstack([sums[hop], sums[hop + 2]]))
+    assert seen[-1][1].min() > 10
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (delayed_model("nothing_ago3_1"), "'nothing' is no output"),
+        (delayed_model(scale=1 / 32), "goes in as"),
+    ],
+)
+def test_earlier_frames_that_do_not_fit_are_refused(model: bytes, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        HopStream(TfliteRunner(model))

@@ -1,0 +1,410 @@
+"""A functional Keras model over ``[time, bands]`` -> the graph of one hop, and its weights.
+
+What comes out is a network like any other here: streaming, prunable, exact in integers. A layer is
+taken over if one hop of it can be written with the operators of `pipeline.networks.graph`; any
+other is named together with what to do.
+
+Differences to the model as Keras runs it: an LSTM's cell is clipped to +-8, dropout is left out,
+and batch normalization is folded into the layer before it with the statistics it has now.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.networks.graph import MOVES, HopGraph, Net, Node
+from pipeline.networks.tinylstms import lstm_cell
+
+Arrays = dict[str, NDArray[np.float32]]
+_GATES = 4
+OTHER_DOOR = "take the model through `python -m pipeline.tfmot`, or write the layer with those"
+
+
+class KerasImportError(InputError):
+    """A model that cannot be taken over; the text names the layer and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A network out of a Keras model.
+
+    Attributes:
+        graph: of one hop.
+        arrays: ``<matrix>/kernel``, ``<matrix>/bias`` and ``<matrix>/mask``, see `Trained`.
+    """
+
+    graph: HopGraph
+    arrays: Arrays
+
+
+def load_keras(place: str) -> Any:
+    """A model from a ``.keras`` or ``.h5`` file, or from ``module:function`` that returns one.
+
+    Raises:
+        KerasImportError: there is no such file or function, or it is no model.
+    """
+    from pipeline.keras import tf_keras
+
+    if Path(place).suffix in (".keras", ".h5"):
+        if not Path(place).is_file():
+            raise KerasImportError(f"{place}: there is no such file; check the path")
+        try:
+            return tf_keras.models.load_model(place, compile=False, safe_mode=True)
+        except Exception as error:
+            # The loader raises whatever a damaged or foreign file makes it stumble over.
+            raise KerasImportError(
+                f"{place}: tf_keras (Keras 2) cannot read it ({_first_line(error)}); a model of "
+                "Keras 3 has to be built again with tf_keras and given its weights: name the "
+                "function that does it as module:function"
+            ) from error
+    module, colon, function = place.partition(":")
+    if not colon:
+        raise KerasImportError(f"{place}: expected a .keras or .h5 file, or module:function")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise KerasImportError(f"{place}: {error}; is the module on PYTHONPATH?") from error
+    if not isinstance(made, tf_keras.Model):
+        raise KerasImportError(f"{place} returned {type(made).__name__}; expected a tf_keras model")
+    return made
+
+
+def from_keras(model: Any) -> Imported:
+    """Take over a functional ``tf_keras`` model, trained or not.
+
+    Args:
+        model: of one input ``[batch, time, bands]`` and one output of that shape, the band mask.
+
+    Raises:
+        KerasImportError: names the layer that has no counterpart, and what to do.
+    """
+    return _Import(model).run()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class _Import:
+    """One model on its way; nodes are written by a builder per layer, roles settled at the end."""
+
+    def __init__(self, model: Any) -> None:
+        from pipeline.keras import tf_keras
+
+        self._model, self._layers = model, tf_keras.layers
+        self._net, self._arrays = Net(), Arrays()
+        self._made: dict[int, Node] = {}
+        # What reads a tensor in the Keras model, to know what may be folded into its maker.
+        self._uses: dict[int, int] = {}
+        self._changes: dict[str, Node] = {}
+
+    def run(self) -> Imported:
+        inputs, outputs = self._model.inputs or [], self._model.outputs or []
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise KerasImportError(
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs; expected a "
+                "functional model with one of each"
+            )
+        if len(inputs[0].shape) != 3 or inputs[0].shape[-1] is None:
+            raise KerasImportError(
+                f"the input is {tuple(inputs[0].shape)}; expected [batch, time, bands]"
+            )
+        for layer in self._model.layers:
+            for tensor in _as_list(layer.input):
+                self._uses[id(tensor)] = self._uses.get(id(tensor), 0) + 1
+        for layer in self._model.layers:
+            if len(layer.inbound_nodes) > 1:
+                raise self._refused(layer, "is used more than once")
+            self._made[id(layer.output)] = self._node_of(layer)
+        mask = self._made[id(outputs[0])]
+        if mask.shape != (inputs[0].shape[-1],):
+            raise KerasImportError(
+                f"the output has {list(mask.shape)} values a hop; expected one a band, "
+                f"{inputs[0].shape[-1]}"
+            )
+        graph = self._net.build(mask)
+        graph = graph.replace(list(self._changes.values())) if self._changes else graph
+        for matrix, shape in graph.matrices().items():
+            self._arrays[f"{matrix}/mask"] = np.ones(shape, np.float32)
+        return Imported(_with_shared_grids(graph), self._arrays)
+
+    def _node_of(self, layer: Any) -> Node:
+        layers = self._layers
+        if isinstance(layer, layers.InputLayer):
+            return self._net.input("features", (int(layer.output.shape[-1]),), "hidden")
+        builders: list[tuple[Any, Callable[[Any, Any], Node]]] = [
+            (layers.Dense, self._dense),
+            (layers.LSTM, self._lstm),
+            (layers.GRU, self._gru),
+            (layers.Conv1D, self._conv1d),
+            (layers.DepthwiseConv2D, self._depthwise),
+            (layers.Conv2D, self._conv2d),
+            (layers.BatchNormalization, self._normalization),
+            (layers.ReLU, lambda layer, x: self._activated(layer, x, "relu")),
+            (layers.Activation, lambda layer, x: self._activated(layer, x, _name_of(layer))),
+            (layers.Reshape, self._reshape),
+            (layers.ZeroPadding2D, lambda layer, x: x),
+            (layers.Dropout, lambda layer, x: x),
+        ]
+        joined = {layers.Add: "add", layers.Subtract: "sub", layers.Multiply: "mul"}
+        if type(layer) in joined:
+            return self._joined(layer, joined[type(layer)])
+        if isinstance(layer, layers.Concatenate):
+            return self._concatenated(layer)
+        for kind, build in builders:
+            if type(layer) is kind:
+                return build(layer, self._made[id(layer.input)])
+        known = sorted(kind.__name__ for kind in (*(k for k, _ in builders), *joined))
+        raise self._refused(layer, f"has no counterpart; known are {', '.join(known)}, Concatenate")
+
+    def _refused(self, layer: Any, reason: str) -> KerasImportError:
+        return KerasImportError(
+            f"layer {layer.name!r} ({type(layer).__name__}) {reason}; {OTHER_DOOR}"
+        )
+
+    def _matrix(self, name: str, kernel: NDArray[Any], bias: NDArray[Any] | None) -> None:
+        self._arrays[f"{name}/kernel"] = np.ascontiguousarray(kernel, np.float32)
+        self._arrays[f"{name}/bias"] = np.asarray(
+            np.zeros(kernel.shape[1]) if bias is None else bias, np.float32
+        )
+
+    def _dense(self, layer: Any, x: Node) -> Node:
+        self._matrix(layer.name, *_weights(layer))
+        y = self._net.product(layer.name, x, layer.units, layer.name)
+        return self._activated(layer, y, _name_of(layer))
+
+    def _activated(self, layer: Any, x: Node, activation: str) -> Node:
+        """What a layer's activation makes of `x`."""
+        x = self._changes.get(x.name, x)
+        if activation == "linear":
+            return x
+        if activation == "relu":
+            limits = [getattr(layer, name, None) for name in ("max_value", "threshold")]
+            if any(limits):
+                raise self._refused(layer, "is a ReLU with a limit")
+            makes_sums = x.op in ("product", "conv", "depthwise", "add")
+            if not makes_sums or (self._uses.get(id(layer.input), 1) > 1 and not _owns(layer)):
+                raise self._refused(layer, "is a ReLU of something other than a sum of its own")
+            return self._changed(x, relu=True)
+        if activation in ("sigmoid", "tanh"):
+            make = getattr(self._net, activation)
+            sums = "gate_input" if activation == "sigmoid" else "candidate_input"
+            role = "gate" if activation == "sigmoid" else "candidate"
+            if x.role == x.name:
+                self._changed(x, role=sums)
+            made: Node = make(f"{layer.name}_{activation}", x, role)
+            return made
+        raise self._refused(layer, f"has the activation {activation!r}, not relu, sigmoid or tanh")
+
+    def _changed(self, node: Node, **how: Any) -> Node:
+        self._changes[node.name] = dataclasses.replace(self._changes.get(node.name, node), **how)
+        return self._changes[node.name]
+
+    def _lstm(self, layer: Any, x: Node) -> Node:
+        self._check_recurrent(layer, x)
+        kernel, recurrent, bias = _recurrent_weights(layer)
+        rows = np.vstack([kernel, recurrent])
+        i, f, c, o = np.split(rows, _GATES, axis=1)
+        bi, bf, bc, bo = np.split(bias, _GATES)
+        name = layer.name
+        self._matrix(f"{name}_gates", np.hstack([i, f, o]), np.concatenate([bi, bf, bo]))
+        self._matrix(f"{name}_candidate", c, bc)
+        h = self._net.state(f"{name}_h", (layer.units,), "hidden")
+        c_state = self._net.state(f"{name}_c", (layer.units,), "cell")
+        return lstm_cell(self._net, name, x, h, c_state)
+
+    def _gru(self, layer: Any, x: Node) -> Node:
+        """Update z, reset r, candidate g; h' = g + z (h - g), the reset after the product."""
+        self._check_recurrent(layer, x)
+        if not layer.reset_after:
+            raise self._refused(layer, "has reset_after=False; build it with reset_after=True")
+        name, net, units = layer.name, self._net, layer.units
+        kernel, recurrent, bias = _recurrent_weights(layer)
+        bias = np.zeros((2, 3 * units), np.float32) if bias.ndim == 1 else bias
+        gates = np.vstack([kernel[:, : 2 * units], recurrent[:, : 2 * units]])
+        self._matrix(f"{name}_gates", gates, bias.sum(axis=0)[: 2 * units])
+        self._matrix(f"{name}_input", kernel[:, 2 * units :], bias[0, 2 * units :])
+        self._matrix(f"{name}_recurrent", recurrent[:, 2 * units :], bias[1, 2 * units :])
+        h = net.state(f"{name}_h", (units,), "hidden")
+        read = net.concat(f"{name}_xh", x, h)
+        sums = net.product(f"{name}_gate_input", read, 2 * units, "gate_input", f"{name}_gates")
+        z, r = net.split([f"{name}_z", f"{name}_r"], net.sigmoid(f"{name}_gate", sums, "gate"))
+        given = net.product(f"{name}_given", x, units, f"{name}_given", f"{name}_input")
+        kept = net.product(f"{name}_kept", h, units, f"{name}_kept", f"{name}_recurrent")
+        reset = net.mul(f"{name}_reset", r, kept, f"{name}_kept")
+        total = net.add(f"{name}_candidate_input", given, reset, "candidate_input")
+        g = net.tanh(f"{name}_candidate", total, "hidden")
+        step = net.mul(f"{name}_step", z, net.sub(f"{name}_change", h, g), f"{name}_change")
+        h_next = net.add(f"{name}_h_next", g, step, "hidden")
+        net.next(h, h_next)
+        return h_next
+
+    def _check_recurrent(self, layer: Any, x: Node) -> None:
+        gates, candidate = (
+            getattr(function, "__name__", "") if function else "linear"
+            for function in (layer.recurrent_activation, layer.activation)
+        )
+        if (gates, candidate) != ("sigmoid", "tanh"):
+            raise self._refused(layer, f"has activations {gates} and {candidate}")
+        if not layer.return_sequences or layer.go_backwards or len(x.shape) != 1:
+            raise self._refused(layer, "does not give every hop's output, forwards")
+
+    def _conv1d(self, layer: Any, x: Node) -> Node:
+        if layer.padding != "causal" and layer.kernel_size != (1,):
+            raise self._refused(layer, f"has padding {layer.padding!r}, a stream needs 'causal'")
+        if layer.strides != (1,) or layer.groups != 1 or len(x.shape) != 1:
+            raise self._refused(layer, "has strides or groups")
+        kernel, bias = _weights(layer)
+        self._matrix(layer.name, kernel.reshape(-1, layer.filters), bias)
+        read = self._with_past(layer.name, x, layer.kernel_size[0], layer.dilation_rate[0])
+        y = self._net.product(layer.name, read, layer.filters, layer.name)
+        return self._activated(layer, y, _name_of(layer))
+
+    def _with_past(self, name: str, x: Node, taps: int, dilation: int) -> Node:
+        """The frames under a kernel over time, oldest first, side by side in the channels."""
+        if taps == 1:
+            return x
+        past = self._net.delay(x, *(dilation * tap for tap in range(taps - 1, 0, -1)))
+        return self._net.concat(f"{name}_read", past, x)
+
+    def _conv2d(self, layer: Any, x: Node) -> Node:
+        taps, kernel_bands, dilation = self._causal_kernel(layer, x)
+        kernel, bias = _weights(layer)  # [time, bands, inputs, outputs]
+        self._matrix(layer.name, kernel.swapaxes(0, 1).reshape(-1, layer.filters), bias)
+        read = self._with_past(layer.name, x, taps, dilation)
+        y = self._net.conv(layer.name, read, layer.filters, kernel_bands)
+        return self._activated(layer, y, _name_of(layer))
+
+    def _depthwise(self, layer: Any, x: Node) -> Node:
+        taps, kernel_bands, dilation = self._causal_kernel(layer, x)
+        if taps != 1 or layer.depth_multiplier != 1 or dilation != 1:
+            raise self._refused(layer, "reaches over time or multiplies channels")
+        kernel = layer.get_weights()[0][0, :, :, 0]
+        self._matrix(layer.name, kernel, layer.get_weights()[1] if layer.use_bias else None)
+        y = self._net.depthwise(layer.name, x, kernel_bands)
+        return self._activated(layer, y, _name_of(layer))
+
+    def _causal_kernel(self, layer: Any, x: Node) -> tuple[int, int, int]:
+        """Taps over time, kernel over bands and dilation over time of a layer on [time, bands]."""
+        (taps, bands), (dilation, band_dilation) = layer.kernel_size, layer.dilation_rate
+        if tuple(layer.strides) != (1, 1) or getattr(layer, "groups", 1) != 1:
+            raise self._refused(layer, "has strides or groups; reshape bands into channels instead")
+        if len(x.shape) != 2 or bands % 2 == 0 or band_dilation != 1:
+            raise self._refused(
+                layer, "needs an odd, undilated kernel over [time, bands, channels]"
+            )
+        before = getattr(_maker(layer), "padding", None)
+        padded = ((dilation * (taps - 1), 0), (bands // 2, bands // 2))
+        is_padded = isinstance(_maker(layer), self._layers.ZeroPadding2D) and before == padded
+        alone = (layer.padding == "same" and taps == 1) or (taps, bands) == (1, 1)
+        if not (alone or (layer.padding == "valid" and is_padded)):
+            raise self._refused(
+                layer,
+                "looks ahead or loses bands; a stream needs ZeroPadding2D"
+                f"({padded}) before it and padding='valid'",
+            )
+        return taps, bands, dilation
+
+    def _normalization(self, layer: Any, x: Node) -> Node:
+        """Fold scale and shift into the product before."""
+        x = self._changes.get(x.name, x)
+        if x.matrix is None or x.relu or self._uses[id(layer.input)] > 1:
+            raise self._refused(layer, "does not follow a convolution or Dense of its own")
+        mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+        scale = 1.0 / np.sqrt(variance + layer.epsilon)
+        if layer.scale:
+            scale = scale * np.asarray(layer.gamma)
+        shift = np.asarray(layer.beta) if layer.center else 0.0
+        kernel, bias = (self._arrays[f"{x.matrix}/{part}"] for part in ("kernel", "bias"))
+        self._matrix(x.matrix, kernel * scale, (bias - mean) * scale + shift)
+        return x
+
+    def _reshape(self, layer: Any, x: Node) -> Node:
+        shape = tuple(int(size) for size in layer.output.shape[2:])
+        kept = layer.target_shape[0] == -1 or layer.output.shape[1] == layer.input.shape[1]
+        if not kept or np.prod(shape) != np.prod(x.shape) or len(shape) > 2:
+            raise self._refused(
+                layer, "moves values between hops; its target shape must begin with -1 for time"
+            )
+        if shape == x.shape:
+            return x
+        return self._net.reshape(layer.name, self._changes.get(x.name, x), *shape)
+
+    def _joined(self, layer: Any, op: str) -> Node:
+        nodes = [self._made[id(tensor)] for tensor in layer.input]
+        if len({node.shape for node in nodes}) != 1:
+            raise self._refused(layer, f"has shapes {[list(node.shape) for node in nodes]}")
+        y = nodes[0]
+        for k, node in enumerate(nodes[1:], start=1):
+            name = layer.name if k == len(nodes) - 1 else f"{layer.name}_{k}"
+            y = getattr(self._net, op)(name, y, node, name)
+        return y
+
+    def _concatenated(self, layer: Any) -> Node:
+        if layer.axis not in (-1, len(layer.output.shape) - 1):
+            raise self._refused(layer, f"has axis {layer.axis}, not the last one")
+        return self._net.concat(layer.name, *(self._made[id(t)] for t in layer.input))
+
+
+def _with_shared_grids(graph: HopGraph) -> HopGraph:
+    """Give what stands side by side, and a state with what it becomes, one role, hence one grid.
+
+    Where these differ, the range is measured for all of them together.
+    """
+    origin: dict[str, str] = {}
+    for node in graph.nodes:
+        moved = node.op in MOVES
+        origin[node.name] = origin[node.inputs[0]] if moved else node.name
+    pairs = [
+        (origin[node.inputs[0]], origin[other])
+        for node in graph.nodes
+        if node.op == "concat"
+        for other in node.inputs[1:]
+    ]
+    pairs += [(origin[state], origin[becomes]) for state, becomes in graph.next_state]
+    together: list[set[str]] = []
+    for pair in pairs:
+        joined = {*pair, *(name for group in together if group & set(pair) for name in group)}
+        together = [group for group in together if not group & joined] + [joined]
+    changed = []
+    for group in together:
+        names = [node.name for node in graph.nodes if node.name in group]
+        roles = {graph[name].role for name in names}
+        if len(roles) > 1:
+            role = f"{names[0]}_and_others"
+            changed += [dataclasses.replace(graph[name], role=role) for name in names]
+    return graph.replace(changed)
+
+
+def _as_list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _maker(layer: Any) -> Any:
+    """The layer whose output this one reads."""
+    return layer.inbound_nodes[0].inbound_layers
+
+
+def _owns(layer: Any) -> bool:
+    """Whether an activation belongs to the layer that makes the sums."""
+    return hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")
+
+
+def _name_of(layer: Any) -> str:
+    return str(getattr(layer.activation, "__name__", layer.activation))
+
+
+def _weights(layer: Any) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    weights = layer.get_weights()
+    return weights[0], weights[1] if layer.use_bias else None
+
+
+def _recurrent_weights(layer: Any) -> tuple[NDArray[np.float32], ...]:
+    kernel, recurrent, *bias = layer.get_weights()
+    return kernel, recurrent, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)
