@@ -56,7 +56,8 @@ firmware-test: firmware-check arm-runner
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
-	$(BIN)/python -m pytest -q -n 0 --no-skips tests/firmware/on_virtual_board.py
+	$(BIN)/python -m pytest -q -n 0 --no-skips tests/firmware/on_virtual_board.py \
+		tests/firmware/commands_on_virtual_board.py
 
 virtual-demo: firmware
 	$(BIN)/python -m pipeline.targets.demo

@@ -275,12 +275,13 @@ def _board_maker(
     model: Path, board_files: argparse.Namespace, scratch: Path
 ) -> Callable[[], ChannelEnhancer]:
     from pipeline.targets.board import enhance
-    from pipeline.targets.board_options import open_board
     from pipeline.targets.deployment import package_model
     from pipeline.targets.mixtures import FULL_SCALE as INT16_SCALE
     from pipeline.targets.mixtures import to_pcm
+    from pipeline.targets.virtual import VirtualBoard
 
-    board, package = open_board(board_files), package_model(model, scratch)
+    board = VirtualBoard(board_files.firmware, board_files.plugin)
+    package = package_model(model, scratch)
 
     def on_board(samples: Array) -> Array:
         enhanced = enhance(board, package, to_pcm(samples)).samples
@@ -339,7 +340,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--firmware", type=Path, default=FIRMWARE, help=argparse.SUPPRESS)
     parser.add_argument("--plugin", type=Path, default=PLUGIN, help=argparse.SUPPRESS)
-    parser.set_defaults(board="virtual")
     return parser.parse_args(arguments)
 
 

@@ -11,7 +11,7 @@
 namespace enhancer {
 namespace {
 
-constexpr const char* kFirmwareVersion = "1.0";
+constexpr const char* kFirmwareVersion = "2.0";
 constexpr std::size_t kMaxWords = 4;
 constexpr std::uint32_t kMaxPasses = 1000000;
 
@@ -55,6 +55,9 @@ Status run_command(const CommandLine& line, Engine& engine, const ModelPackage& 
   const char* command = line.count > 0 ? line.words[0] : "";
   if (std::strcmp(command, "enhance") == 0 && line.count >= 3) {
     return enhance_file(engine, package, line.words[1], line.words[2], line.words[3]);
+  }
+  if (std::strcmp(command, "run") == 0 && line.count == 3) {
+    return run_inferences(engine, package, line.words[1], line.words[2]);
   }
   if (std::strcmp(command, "benchmark") == 0 && line.count <= 2) {
     const std::uint32_t passes = line.count == 2 ? parse_passes(line.words[1]) : 1;
@@ -102,7 +105,7 @@ Status run(char* command_line) {
     platform::npu_set_memory_timing(1, package.memory_timing.axi1);
   }
   const std::uint64_t start = platform::ticks();
-  if (const Status status = engine->load(package); !status.ok()) {
+  if (const Status status = engine->load(package, platform::npu_sram()); !status.ok()) {
     return status;
   }
   report_model(*engine, package, platform::ticks() - start);

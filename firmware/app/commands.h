@@ -10,7 +10,12 @@ namespace enhancer {
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
                     const char* enhanced_path, const char* trace_path);
 
-/// Replay the package's golden hops `passes` times and compare every mask byte.
+/// Run the model over a file of inputs, one inference after the other with the state carried over,
+/// each the model's inputs as stored, in order; write the outputs likewise.
+Status run_inferences(Engine& engine, const ModelPackage& package, const char* inputs_path,
+                      const char* outputs_path);
+
+/// Replay the package's golden hops `passes` times and compare every byte that comes out.
 Status benchmark(Engine& engine, const ModelPackage& package, std::uint32_t passes);
 
 }  // namespace enhancer

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "app/commands.h"
 #include "app/run_statistics.h"
 #include "app/stream_enhancer.h"
@@ -8,23 +10,65 @@ namespace {
 
 StreamEnhancer stream;
 
+bool are_same(const char* path, const char* other) {
+  return path != nullptr && other != nullptr && std::strcmp(path, other) == 0;
+}
+
 Status write_trace(platform::File& trace) {
   const bool written = trace.write(stream.features().data(), stream.features().size()) &&
                        trace.write(stream.mask().data(), stream.mask().size());
   return written ? kOk : Status{Error::kFileWrite};
 }
 
+Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
+                   RunStatistics& statistics) {
+  // Output lags one hop: the first hop out is the zeros before the file, and one hop of zeros
+  // pushes the last samples out.
+  std::size_t pending = 0;
+  for (;;) {
+    float hop[kHopSamples];
+    std::size_t count = 0;
+    if (const Status status = reader.read(hop, count); !status.ok()) {
+      return status;
+    }
+    if (count == 0 && pending == 0) {
+      return kOk;
+    }
+    HopCost cost;
+    if (const Status status = stream.process(hop, hop, cost); !status.ok()) {
+      return status;
+    }
+    statistics.add(cost);
+    if (trace != nullptr) {
+      if (const Status status = write_trace(*trace); !status.ok()) {
+        return status;
+      }
+    }
+    if (const Status status = writer.write({hop, pending}); !status.ok()) {
+      return status;
+    }
+    pending = count;
+  }
+}
+
 }  // namespace
 
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
                     const char* enhanced_path, const char* trace_path) {
+  if (!package.has_front_end) {
+    return {Error::kPackageNoFrontEnd};
+  }
+  if (are_same(noisy_path, enhanced_path) || are_same(noisy_path, trace_path) ||
+      are_same(enhanced_path, trace_path)) {
+    return {Error::kFileSame};
+  }
   WavReader reader;
   WavWriter writer;
   platform::File trace;
   if (const Status status = reader.open(noisy_path); !status.ok()) {
     return status;
   }
-  if (const Status status = writer.open(enhanced_path, reader.samples()); !status.ok()) {
+  if (const Status status = writer.open(enhanced_path); !status.ok()) {
     return status;
   }
   if (trace_path != nullptr && !trace.open(trace_path, platform::File::Mode::kWrite)) {
@@ -33,33 +77,12 @@ Status enhance_file(Engine& engine, const ModelPackage& package, const char* noi
 
   stream.start(engine, package);
   RunStatistics statistics;
-  std::uint32_t missing = reader.samples();
-  // Output lags one hop: the first hop out is the zeros before the file, and one hop of zeros
-  // pushes the last samples out.
-  for (bool first = true; missing > 0; first = false) {
-    float hop[kHopSamples];
-    HopCost cost;
-    if (const Status status = reader.read(hop); !status.ok()) {
-      return status;
-    }
-    if (const Status status = stream.process(hop, hop, cost); !status.ok()) {
-      return status;
-    }
-    statistics.add(cost);
-    if (trace_path != nullptr) {
-      if (const Status status = write_trace(trace); !status.ok()) {
-        return status;
-      }
-    }
-    if (!first) {
-      const std::uint32_t count = missing < kHopSamples ? missing : kHopSamples;
-      if (const Status status = writer.write({hop, count}); !status.ok()) {
-        return status;
-      }
-      missing -= count;
-    }
-  }
+  const Status status =
+      enhance_all(reader, writer, trace_path != nullptr ? &trace : nullptr, statistics);
   statistics.send_summary();
+  if (!status.ok()) {
+    return status;
+  }
   const bool trace_closed = trace_path == nullptr || trace.close();
   const Status closed = writer.close();
   return trace_closed ? closed : Status{Error::kFileWrite};

@@ -1,6 +1,7 @@
 #include "app/stream_enhancer.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "platform/platform.h"
 
@@ -8,8 +9,8 @@ namespace enhancer {
 
 void StreamEnhancer::start(Engine& engine, const ModelPackage& package) {
   engine_ = &engine;
-  feature_bytes_ = package.features.bytes;
-  mask_bytes_ = package.mask.bytes;
+  feature_bytes_ = package.features().bytes;
+  mask_bytes_ = package.mask().bytes;
   bands_.load(package);
   conditioned_ = package.front_end.header.conditioned != 0;
   conditioner_.reset();
@@ -26,10 +27,11 @@ Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, Ho
   bands_.features(bins_, gain, {features_, feature_bytes_});
 
   const std::uint64_t features_done = platform::ticks();
-  if (const Status status = engine_->infer(features(), {mask_, mask_bytes_}, cost.npu);
-      !status.ok()) {
+  std::memcpy(engine_->input(0).data(), features_, feature_bytes_);
+  if (const Status status = engine_->infer(cost.npu); !status.ok()) {
     return status;
   }
+  std::memcpy(mask_, engine_->output(0).data(), mask_bytes_);
 
   const std::uint64_t inference_done = platform::ticks();
   bands_.gains(mask(), bins_);

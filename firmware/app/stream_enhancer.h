@@ -19,12 +19,20 @@ struct HopCost {
   NpuCounters npu;
 
   std::uint64_t total_ticks() const { return features_ticks + inference_ticks + synthesis_ticks; }
+  HopCost& operator+=(const HopCost& other) {
+    features_ticks += other.features_ticks;
+    inference_ticks += other.inference_ticks;
+    synthesis_ticks += other.synthesis_ticks;
+    npu += other.npu;
+    return *this;
+  }
 };
 
 /// The whole enhancer: 256 noisy samples in, 256 enhanced samples of one hop earlier out.
 class StreamEnhancer {
  public:
-  /// Use a loaded engine and the constants of its package; forget all audio and state.
+  /// Use a loaded engine and the constants of its package, which has a front end; forget all audio
+  /// and state.
   void start(Engine& engine, const ModelPackage& package);
 
   Status process(Span<const float> noisy, Span<float> enhanced, HopCost& cost);

@@ -20,6 +20,8 @@ const char* error_name(Error error) {
       return "package_malformed";
     case Error::kPackageNoEngine:
       return "package_no_engine";
+    case Error::kPackageNoFrontEnd:
+      return "package_no_front_end";
     case Error::kNpuAbsent:
       return "npu_absent";
     case Error::kNpuArchitecture:
@@ -34,6 +36,8 @@ const char* error_name(Error error) {
       return "npu_command";
     case Error::kNpuTimeout:
       return "npu_timeout";
+    case Error::kNpuWeights:
+      return "npu_weights";
     case Error::kArenaTooSmall:
       return "arena_too_small";
     case Error::kFileOpen:
@@ -44,8 +48,16 @@ const char* error_name(Error error) {
       return "file_write";
     case Error::kWavMalformed:
       return "wav_malformed";
-    case Error::kWavUnsupported:
-      return "wav_unsupported";
+    case Error::kWavEncoding:
+      return "wav_encoding";
+    case Error::kWavBits:
+      return "wav_bits";
+    case Error::kWavChannels:
+      return "wav_channels";
+    case Error::kWavRate:
+      return "wav_rate";
+    case Error::kFileSame:
+      return "file_same";
     case Error::kGoldenMissing:
       return "golden_missing";
     case Error::kGoldenMismatch:

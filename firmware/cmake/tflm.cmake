@@ -1,6 +1,7 @@
 # The tflm engine, against a TensorFlow Lite Micro tree in which upstream's makefile has built
 #   make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic TARGET_ARCH=cortex-m55 \
 #     OPTIMIZED_KERNEL_DIR=cmsis_nn CO_PROCESSOR=ethos_u ETHOSU_ARCH=u55 microlite
+# docker/Dockerfile pins the commit that it is built, run and checked with.
 # TFLM_MODELS lists the models whose operators are linked.
 set(TFLM_MODELS "" CACHE STRING "TFLite files whose operators the tflm engine must have")
 
@@ -28,10 +29,10 @@ add_custom_command(OUTPUT ${_header}
   COMMAND Python3::Interpreter ${_generator} ${_header} ${TFLM_MODELS}
   DEPENDS ${_generator} ${TFLM_MODELS} VERBATIM)
 
-target_sources(enhancer PRIVATE
-  engine/tflm/ethos_u_driver.cpp engine/tflm/tflm_engine.cpp ${_header})
+target_sources(enhancer PRIVATE engine/tflm/ethos_u_driver.cpp engine/tflm/messages.cpp
+  engine/tflm/tflm_engine.cpp ${_header})
 target_include_directories(enhancer PRIVATE "${CMAKE_BINARY_DIR}/generated")
 target_compile_definitions(enhancer PRIVATE ENHANCER_HAS_TFLM=1)
 target_link_libraries(enhancer PUBLIC tflm)
-# TensorFlow Lite Micro formats its messages with newlib, which asks for a heap.
+# Arm's driver keeps a few bytes of its own on a heap.
 target_link_options(enhancer PUBLIC --specs=nosys.specs -Wl,--defsym=heap_bytes=4096)

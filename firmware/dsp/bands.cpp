@@ -4,9 +4,9 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include "arm_math_types.h"
+#include "base/saturate.h"
 #include "dsp/basic_math_functions.h"
 #include "dsp/fast_math_functions.h"
 
@@ -23,8 +23,8 @@ void copy(Span<const T> from, T* to) {
 void Bands::load(const ModelPackage& package) {
   const FrontEndConstants& constants = package.front_end;
   header_ = constants.header;
-  features_ = package.features;
-  mask_ = package.mask;
+  features_ = package.features();
+  mask_ = package.mask();
   copy(constants.mean, mean_);
   copy(constants.inverse_deviation, inverse_deviation_);
   copy(constants.inverse_band_sum, inverse_band_sum_);
@@ -60,14 +60,11 @@ void Bands::features(Span<const float> magnitudes, float gain, Span<std::uint8_t
 
 template <typename T>
 void Bands::quantize_bands(T* stored) const {
-  constexpr float kLowest = std::numeric_limits<T>::min();
-  constexpr float kHighest = std::numeric_limits<T>::max();
   const float inverse_scale = 1.0F / features_.scale;
   const auto zero_point = static_cast<float>(features_.zero_point);
   for (std::size_t band = 0; band < header_.bands; ++band) {
     const float value = std::clamp(bands_[band], -header_.feature_limit, header_.feature_limit);
-    const float quantized = std::nearbyint(value * inverse_scale) + zero_point;
-    stored[band] = static_cast<T>(std::clamp(quantized, kLowest, kHighest));
+    stored[band] = saturate<T>(std::nearbyint(value * inverse_scale) + zero_point);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/saturate.h"
 #include "dsp/frame.h"
 
 namespace enhancer {
@@ -20,10 +21,7 @@ constexpr unsigned kLevelFractionBits = 8;
 constexpr std::int64_t kNominalLevel = std::int64_t{1} << (30 + kHopBits + kLevelFractionBits - 9);
 constexpr std::int64_t kLowestLevel = kNominalLevel >> 15;
 
-std::int32_t to_pcm(float sample) {
-  const float scaled = std::nearbyint(sample * kFullScale);
-  return static_cast<std::int32_t>(std::clamp(scaled, -kFullScale, kFullScale - 1));
-}
+std::int32_t to_pcm(float sample) { return saturate<std::int16_t>(sample * kFullScale); }
 
 /// Number of bits of `value`.
 unsigned bit_length(std::uint32_t value) {

@@ -16,20 +16,25 @@ struct NpuCounters {
   std::uint64_t axi0_write_beats = 0;
   std::uint64_t axi1_read_beats = 0;
 
-  std::uint64_t idle_cycles() const {
-    return total_cycles > active_cycles ? total_cycles - active_cycles : 0;
+  NpuCounters& operator+=(const NpuCounters& other) {
+    total_cycles += other.total_cycles;
+    active_cycles += other.active_cycles;
+    axi0_read_beats += other.axi0_read_beats;
+    axi0_write_beats += other.axi0_write_beats;
+    axi1_read_beats += other.axi1_read_beats;
+    return *this;
   }
 };
 
 /// Memory an engine took for the loaded model.
 struct MemoryUse {
-  std::uint32_t arena_bytes = 0;
+  std::uint32_t arena_bytes = 0;  ///< Without weights.
   std::uint32_t arena_capacity_bytes = 0;
   std::uint32_t weights_bytes = 0;
   bool weights_in_sram = false;
 };
 
-/// Runs one hop of a recurrent model; the engine keeps the recurrent state.
+/// Runs a model, for a recurrent one hop after hop; the engine keeps the recurrent state.
 class Engine {
  public:
   virtual const char* name() const = 0;
@@ -37,15 +42,21 @@ class Engine {
   /// Whether the package holds a form of the model that this engine can run.
   virtual bool accepts(const ModelPackage& package) const = 0;
 
-  /// Prepare to run. `package` and the memory it points into must outlive the engine's use.
-  virtual Status load(const ModelPackage& package) = 0;
+  /// Prepare to run in `arena`, aligned to 16 bytes, which the NPU reaches at full speed.
+  /// `package`, the memory it points into and the arena must outlive the engine's use.
+  virtual Status load(const ModelPackage& package, Span<std::uint8_t> arena) = 0;
 
   /// Set the recurrent state to zero.
   virtual void reset_state() = 0;
 
-  /// One hop: stored features in, stored mask out, sizes and types as in the package.
-  virtual Status infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
-                       NpuCounters& counters) = 0;
+  /// Where input `index` of the package is to be written before each infer().
+  virtual Span<std::uint8_t> input(std::size_t index) = 0;
+
+  /// One hop.
+  virtual Status infer(NpuCounters& counters) = 0;
+
+  /// Where output `index` is to be read after infer(), before any input is written.
+  virtual Span<const std::uint8_t> output(std::size_t index) = 0;
 
   virtual MemoryUse memory_use() const = 0;
 

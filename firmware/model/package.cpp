@@ -1,6 +1,8 @@
 #include "model/package.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "base/load.h"
 #include "dsp/frame.h"
@@ -12,6 +14,8 @@ namespace {
 using Bytes = Span<const std::uint8_t>;
 
 constexpr std::size_t kGoldenHeaderBytes = 16;
+/// Far above any memory of the boards; keeps sums of sizes within 32 bits.
+constexpr std::uint32_t kMaxTensorBytes = std::uint32_t{16} << 20;
 
 /// Cuts typed arrays off the front of a section; `complete()` is true when exactly all of the
 /// section was taken.
@@ -56,8 +60,8 @@ Status parse_front_end(Bytes bytes, FrontEndConstants& result) {
     return malformed(Section::kFrontEnd, header.frame_samples);
   }
   if (header.bands < 1 || header.bands > kMaxBands || header.weight_count > kMaxBandWeights ||
-      !std::isfinite(header.power_exponent) || !(header.feature_limit > 0) ||
-      header.conditioned > 1) {
+      !std::isfinite(header.power_exponent) || !std::isfinite(header.feature_limit) ||
+      !(header.feature_limit > 0) || header.conditioned > 1) {
     return malformed(Section::kFrontEnd, header.bands);
   }
   Cursor cursor(bytes.subspan(sizeof header, bytes.size() - sizeof header));
@@ -85,80 +89,80 @@ Status parse_front_end(Bytes bytes, FrontEndConstants& result) {
   return weights == header.weight_count ? kOk : malformed(Section::kFrontEnd, header.weight_count);
 }
 
+std::size_t element_bytes(TensorType type) {
+  switch (type) {
+    case TensorType::kInt8:
+    case TensorType::kUint8:
+      return 1;
+    case TensorType::kInt16:
+      return 2;
+    case TensorType::kInt32:
+      return 4;
+  }
+  return 0;
+}
+
 bool record_is_sound(const TensorRecord& record) {
-  const bool known_type = record.type == TensorType::kInt8 || record.type == TensorType::kInt16;
+  const std::size_t element = element_bytes(record.type);
+  return element != 0 && record.bytes > 0 && record.bytes <= kMaxTensorBytes &&
+         record.bytes % element == 0;
+}
+
+/// What the front end and the zero state need to know of a tensor's quantization.
+bool is_quantized(const TensorRecord& record) {
   const bool in_range = record.type == TensorType::kInt16
                             ? record.zero_point == 0
-                            : record.zero_point >= -128 && record.zero_point <= 127;
-  return known_type && in_range && record.bytes > 0 &&
-         record.bytes % element_bytes(record.type) == 0 && std::isfinite(record.scale) &&
-         record.scale > 0;
+                            : record.type == TensorType::kInt8 && record.zero_point >= -128 &&
+                                  record.zero_point <= 127;
+  return in_range && std::isnormal(record.scale) && record.scale > 0;
+}
+
+bool is_band_vector(const TensorList& list, std::uint32_t bands) {
+  return list.size() == 1 && is_quantized(list[0]) &&
+         list[0].bytes == bands * element_bytes(list[0].type);
+}
+
+bool are_pairs(const TensorList& in, const TensorList& out) {
+  bool sound = in.size() == out.size();
+  for (std::size_t state = 0; sound && state < in.size(); ++state) {
+    sound = is_quantized(in[state]) && in[state].bytes == out[state].bytes &&
+            in[state].type == out[state].type;
+  }
+  return sound;
 }
 
 Status parse_tensors(Bytes bytes, ModelPackage& package) {
-  if (bytes.size() % sizeof(TensorRecord) != 0) {
+  if (bytes.empty() || bytes.size() % sizeof(TensorRecord) != 0) {
     return malformed(Section::kTensors);
   }
-  bool has_input[kMaxStates] = {};
-  bool has_output[kMaxStates] = {};
-  bool has_features = false;
-  bool has_mask = false;
-  const auto accept = [](bool& seen, TensorRecord& target, const TensorRecord& record) {
-    const bool first = !seen;
-    seen = true;
-    target = record;
-    return first;
-  };
+  TensorList* const lists[] = {&package.inputs, &package.outputs, &package.state_in,
+                               &package.state_out, &package.variables};
   const auto count = static_cast<std::uint32_t>(bytes.size() / sizeof(TensorRecord));
   for (std::uint32_t index = 0; index < count; ++index) {
     const auto record =
         load<TensorRecord>(bytes.subspan(index * sizeof(TensorRecord), sizeof(TensorRecord)));
-    if (!record_is_sound(record) || record.state >= kMaxStates) {
-      return malformed(Section::kTensors, index);
-    }
-    bool unique = false;
-    switch (record.role) {
-      case TensorRole::kFeatures:
-        unique = accept(has_features, package.features, record);
-        break;
-      case TensorRole::kMask:
-        unique = accept(has_mask, package.mask, record);
-        break;
-      case TensorRole::kStateIn:
-        unique = accept(has_input[record.state], package.state_in[record.state], record);
-        break;
-      case TensorRole::kStateOut:
-        unique = accept(has_output[record.state], package.state_out[record.state], record);
-        break;
-    }
-    if (!unique) {
+    const auto role = static_cast<std::size_t>(record.role);
+    if (role >= std::size(lists) || !record_is_sound(record) || !lists[role]->append(record)) {
       return malformed(Section::kTensors, index);
     }
   }
-  const std::uint32_t bands = package.front_end.header.bands;
-  if (!has_features || !has_mask ||
-      package.features.bytes != bands * element_bytes(package.features.type) ||
-      package.mask.bytes != bands * element_bytes(package.mask.type)) {
+  if (package.inputs.size() == 0 || package.outputs.size() == 0 ||
+      !are_pairs(package.state_in, package.state_out) ||
+      !std::all_of(package.variables.begin(), package.variables.end(), is_quantized)) {
     return malformed(Section::kTensors, count);
   }
-  package.states = 0;
-  while (package.states < kMaxStates && has_input[package.states]) {
-    ++package.states;
-  }
-  for (std::size_t state = 0; state < kMaxStates; ++state) {
-    const TensorRecord& in = package.state_in[state];
-    const TensorRecord& out = package.state_out[state];
-    const bool used = state < package.states;
-    if (has_input[state] != used || has_output[state] != used ||
-        (used && (in.bytes != out.bytes || in.type != out.type))) {
-      return malformed(Section::kTensors, count);
-    }
+  const std::uint32_t bands = package.front_end.header.bands;
+  if (package.has_front_end &&
+      !(is_band_vector(package.inputs, bands) && is_band_vector(package.outputs, bands))) {
+    return malformed(Section::kTensors, count);
   }
   return kOk;
 }
 
-bool fits(const TensorRecord& record, std::uint32_t arena_bytes) {
-  return record.arena_offset <= arena_bytes && record.bytes <= arena_bytes - record.arena_offset;
+bool fit(const TensorList& list, std::uint32_t arena_bytes) {
+  return std::all_of(list.begin(), list.end(), [arena_bytes](const TensorRecord& record) {
+    return record.arena_offset <= arena_bytes && record.bytes <= arena_bytes - record.arena_offset;
+  });
 }
 
 Status parse_npu_job(Bytes bytes, ModelPackage& package) {
@@ -172,12 +176,13 @@ Status parse_npu_job(Bytes bytes, ModelPackage& package) {
       job.weights_placement != WeightsPlacement::kSramAtBoot) {
     return malformed(Section::kNpuJob, static_cast<std::uint32_t>(job.weights_placement));
   }
-  bool inside = fits(package.features, job.arena_bytes) && fits(package.mask, job.arena_bytes);
-  for (std::size_t state = 0; state < package.states; ++state) {
-    inside = inside && fits(package.state_in[state], job.arena_bytes) &&
-             fits(package.state_out[state], job.arena_bytes);
+  for (const TensorList* list : {&package.inputs, &package.outputs, &package.state_in,
+                                 &package.state_out, &package.variables}) {
+    if (!fit(*list, job.arena_bytes)) {
+      return malformed(Section::kNpuJob, job.arena_bytes);
+    }
   }
-  return inside ? kOk : malformed(Section::kNpuJob, job.arena_bytes);
+  return kOk;
 }
 
 Status parse_golden(Bytes bytes, ModelPackage& package) {
@@ -186,14 +191,15 @@ Status parse_golden(Bytes bytes, ModelPackage& package) {
   }
   const auto hops = load<std::uint32_t>(bytes);
   const std::size_t data_bytes = bytes.size() - kGoldenHeaderBytes;
-  const std::size_t hop_bytes = std::size_t{package.features.bytes} + package.mask.bytes;
+  const std::size_t input_bytes = package.inputs.bytes();
+  const std::size_t hop_bytes = input_bytes + package.outputs.bytes();
   if (data_bytes % hop_bytes != 0 || data_bytes / hop_bytes != hops) {
     return malformed(Section::kGolden, hops);
   }
   Cursor cursor(bytes.subspan(kGoldenHeaderBytes, data_bytes));
   package.golden.hops = hops;
-  package.golden.features = cursor.take<std::uint8_t>(std::size_t{hops} * package.features.bytes);
-  package.golden.mask = cursor.take<std::uint8_t>(std::size_t{hops} * package.mask.bytes);
+  package.golden.inputs = cursor.take<std::uint8_t>(hops * input_bytes);
+  package.golden.outputs = cursor.take<std::uint8_t>(data_bytes - hops * input_bytes);
   return kOk;
 }
 
@@ -211,9 +217,12 @@ Status parse_package(Span<const std::uint8_t> memory, ModelPackage& package) {
   package.npu_stream = sections[Section::kNpuStream];
   package.npu_weights = sections[Section::kNpuWeights];
   package.tflite = sections[Section::kTflite];
-  if (const Status status = parse_front_end(sections[Section::kFrontEnd], package.front_end);
-      !status.ok()) {
-    return status;
+  package.has_front_end = !sections[Section::kFrontEnd].empty();
+  if (package.has_front_end) {
+    if (const Status status = parse_front_end(sections[Section::kFrontEnd], package.front_end);
+        !status.ok()) {
+      return status;
+    }
   }
   if (const Status status = parse_tensors(sections[Section::kTensors], package); !status.ok()) {
     return status;

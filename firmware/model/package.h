@@ -11,16 +11,20 @@ namespace enhancer {
 /// firmware finds in memory at run time. Layout: docs/firmware.md, written by
 /// pipeline/targets/package_layout.py. All fields are little-endian; views point into the blob.
 
-enum class TensorRole : std::uint8_t { kFeatures = 0, kMask = 1, kStateIn = 2, kStateOut = 3 };
+enum class TensorRole : std::uint8_t {
+  kInput = 0,
+  kOutput = 1,
+  kStateIn = 2,
+  kStateOut = 3,
+  kVariable = 4
+};
 /// Codes of the TFLite schema.
-enum class TensorType : std::uint8_t { kInt16 = 7, kInt8 = 9 };
-
-constexpr std::size_t element_bytes(TensorType type) { return type == TensorType::kInt16 ? 2 : 1; }
+enum class TensorType : std::uint8_t { kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9 };
 
 struct TensorRecord {
   TensorRole role;
   TensorType type;
-  std::uint16_t state;  ///< Which state an input or output of kind state belongs to.
+  std::uint16_t index;  ///< Which of the inputs, outputs or states it is, counted per role.
   std::uint32_t bytes;
   float scale;
   std::int32_t zero_point;
@@ -64,12 +68,12 @@ struct NpuJobHeader {
 };
 static_assert(sizeof(NpuJobHeader) == 16);
 
-/// Recorded hops to replay: stored features in, stored mask expected, state carried from hop to
-/// hop.
+/// Recorded hops to replay: what went into and came out of the model, hop after hop, with the state
+/// carried over. Within a hop the tensors follow each other in the order of their indices.
 struct Golden {
   std::uint32_t hops = 0;
-  Span<const std::uint8_t> features;
-  Span<const std::uint8_t> mask;
+  Span<const std::uint8_t> inputs;
+  Span<const std::uint8_t> outputs;
 };
 
 /// Settings of the timing adapters that FPGA and FVP put between the NPU's AXI ports and memory, so
@@ -82,17 +86,49 @@ struct MemoryTiming {
   std::uint32_t axi1[kTimingAdapterRegisters];
 };
 
-constexpr std::size_t kMaxStates = 8;
+/// The tensors of one role, in the order of their indices.
+class TensorList {
+ public:
+  static constexpr std::size_t kCapacity = 8;
+
+  std::size_t size() const { return size_; }
+  const TensorRecord& operator[](std::size_t index) const { return records_[index]; }
+  const TensorRecord* begin() const { return records_; }
+  const TensorRecord* end() const { return records_ + size_; }
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const TensorRecord& record : *this) {
+      sum += record.bytes;
+    }
+    return sum;
+  }
+  /// Returns false unless the record's index is the next one and there is room.
+  bool append(const TensorRecord& record) {
+    if (record.index != size_ || size_ == kCapacity) {
+      return false;
+    }
+    records_[size_++] = record;
+    return true;
+  }
+
+ private:
+  TensorRecord records_[kCapacity]{};
+  std::size_t size_ = 0;
+};
 
 struct ModelPackage {
   std::uint32_t crc32 = 0;
   std::uint32_t bytes = 0;
+  bool has_front_end = false;  ///< False: any model; it can be run, but not enhance audio.
   FrontEndConstants front_end{};
-  TensorRecord features{};
-  TensorRecord mask{};
-  std::size_t states = 0;
-  TensorRecord state_in[kMaxStates]{};
-  TensorRecord state_out[kMaxStates]{};
+  TensorList inputs;    ///< With a front end one, the features.
+  TensorList outputs;   ///< With a front end one, the mask.
+  TensorList state_in;  ///< State `i` of a hop is what state output `i` of the last one was.
+  TensorList state_out;
+  TensorList variables;  ///< What the npu engine leaves in the arena from hop to hop.
+
+  const TensorRecord& features() const { return inputs[0]; }
+  const TensorRecord& mask() const { return outputs[0]; }
 
   NpuJobHeader npu_job{};                ///< Meaningful when npu_stream is not empty.
   Span<const std::uint8_t> npu_stream;   ///< Empty: no Vela-compiled form in the package.

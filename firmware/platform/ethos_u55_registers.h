@@ -31,11 +31,15 @@ enum Register : std::uint32_t {
 
 constexpr std::uint32_t kCommandRun = 1U << 0;
 constexpr std::uint32_t kCommandClearInterrupt = 1U << 1;
+/// Let the NPU's clock and power be gated while it does nothing. Part of every write to CMD, which
+/// replaces both bits.
+constexpr std::uint32_t kCommandGating = 3U << 2;
 
 constexpr std::uint32_t kStatusBusFault = 1U << 2;
 constexpr std::uint32_t kStatusResetPending = 1U << 3;
 constexpr std::uint32_t kStatusCommandParseError = 1U << 4;
 constexpr std::uint32_t kStatusCommandEnd = 1U << 5;
+constexpr std::uint32_t kStatusWeightDecoderFault = 1U << 7;
 constexpr std::uint32_t kStatusEccFault = 1U << 8;
 
 }  // namespace enhancer::ethos_u55

@@ -34,8 +34,9 @@ Span<std::uint8_t> npu_sram();
 std::uint32_t npu_read(std::uint32_t offset);
 void npu_write(std::uint32_t offset, std::uint32_t value);
 
-/// Sleep until the NPU raised its interrupt since the last call, at most `timeout_ticks`. The
-/// interrupt is cleared in the NPU. Returns false on timeout.
+/// Sleep until the NPU raised its interrupt since the last call, at most `timeout_ticks`; with 0
+/// only forget an interrupt raised before. The interrupt is cleared in the NPU. Returns false on
+/// timeout.
 bool npu_wait_for_interrupt(std::uint64_t timeout_ticks);
 
 /// Program the timing adapter of NPU AXI port 0 or 1 where the board has them, else do nothing;
@@ -64,14 +65,14 @@ class File {
   /// Returns the number of bytes read; less than asked for at the end of the file or on error.
   std::size_t read(void* data, std::size_t bytes);
   bool write(const void* data, std::size_t bytes);
-  bool skip(std::size_t bytes);
+  /// Go on reading or writing at `position`, in bytes from the start.
+  bool seek(std::size_t position);
   /// Returns false when the data may not have reached the file.
   bool close();
 
  private:
   static constexpr int kClosed = -1;
   int handle_ = kClosed;
-  std::size_t position_ = 0;
 };
 
 }  // namespace enhancer::platform

@@ -5,7 +5,7 @@
 namespace enhancer {
 namespace {
 
-constexpr std::uint64_t kProtocolVersion = 1;
+constexpr std::uint64_t kProtocolVersion = 2;
 constexpr std::size_t kTailBytes = 3;  // "}\r\n"
 
 }  // namespace
@@ -45,7 +45,11 @@ Report& Report::add(const char* key, std::uint64_t value) {
 Report& Report::add_text(const char* key, const char* text) {
   append_key(key);
   append("\"");
-  append(text);
+  for (; *text != '\0'; ++text) {
+    const bool plain = *text >= ' ' && *text <= '~' && *text != '"' && *text != '\\';
+    const char character[2] = {plain ? *text : ' ', '\0'};
+    append(character);
+  }
   append("\"");
   return *this;
 }

@@ -8,17 +8,18 @@
 
 namespace enhancer {
 
-/// One JSON object on one line of the console: {"v":1,"type":"hop","index":0,...}. The schema is
+/// One JSON object on one line of the console: {"v":2,"type":"summary","hops":9,...}. The schema is
 /// in docs/firmware.md and pipeline/targets/protocol.py. Values are integers or plain text.
 class Report {
  public:
   explicit Report(const char* type);
   Report& add(const char* key, std::uint64_t value);
+  /// Characters that JSON or a terminal would take for more than themselves become spaces.
   Report& add_text(const char* key, const char* text);
   void send();
 
  private:
-  static constexpr std::size_t kLineBytes = 512;
+  static constexpr std::size_t kLineBytes = 768;
   void append(const char* text);
   void append_key(const char* key);
 

@@ -64,6 +64,57 @@ TEST_F(ApplicationTest, AnEmptyFileStaysEmpty) {
   EXPECT_EQ(fake::platform().files["out.wav"].size(), 44U);
 }
 
+TEST_F(ApplicationTest, APartialFileDoesNotClaimToBeWhole) {
+  fake::platform().files["in.wav"] = wav(1000);
+  fake::platform().disk_bytes = 700;
+  EXPECT_EQ(run("enhance in.wav out.wav"), Error::kFileWrite);
+  constexpr std::size_t kDataBytes = 40;
+  const std::string& partial = fake::platform().files["out.wav"];
+  ASSERT_GT(partial.size(), 44U);
+  EXPECT_EQ(partial.substr(kDataBytes, 4), std::string(4, '\0'));
+  EXPECT_TRUE(reported("\"type\":\"summary\",\"hops\":"));
+}
+
+TEST_F(ApplicationTest, NeverWritesOverItsInput) {
+  const std::string noisy = wav(1000);
+  fake::platform().files["in.wav"] = noisy;
+  EXPECT_EQ(run("enhance in.wav in.wav"), Error::kFileSame);
+  EXPECT_EQ(run("enhance in.wav out.wav in.wav"), Error::kFileSame);
+  EXPECT_EQ(run("enhance in.wav out.wav out.wav"), Error::kFileSame);
+  EXPECT_EQ(run("run in.wav in.wav"), Error::kFileSame);
+  EXPECT_EQ(fake::platform().files["in.wav"], noisy);
+}
+
+/// Four inputs of four bytes each come back as they are from the echo network.
+TEST_F(ApplicationTest, RunsInferencesFromAFile) {
+  const std::string inputs = "abcdEFGHijkl1234";
+  fake::platform().files["in"] = inputs;
+  EXPECT_EQ(run("run in out"), Error::kNone);
+  EXPECT_EQ(fake::platform().files["out"], inputs);
+  EXPECT_TRUE(reported("\"hops\":4,"));
+}
+
+TEST_F(ApplicationTest, ReportsInputsThatEndEarlyAndADiskThatIsFull) {
+  fake::platform().files["in"] = "abcdE";
+  EXPECT_EQ(run("run in out"), Error::kFileRead);
+  EXPECT_TRUE(reported("\"name\":\"file_read\",\"expected\":4,\"actual\":1"));
+  fake::platform().files["in"] = "abcdEFGH";
+  fake::platform().disk_bytes = 5;
+  EXPECT_EQ(run("run in out"), Error::kFileWrite);
+  EXPECT_EQ(run("run absent out"), Error::kFileOpen);
+}
+
+TEST_F(ApplicationTest, AModelWithoutFrontEndRunsButDoesNotEnhance) {
+  fake::PackageParts parts;
+  parts.sections.erase(Section::kFrontEnd);
+  fake::platform().model = parts.build();
+  fake::platform().files["in"] = "abcd";
+  EXPECT_EQ(run("run in out"), Error::kNone);
+  EXPECT_EQ(fake::platform().files["out"], "abcd");
+  fake::platform().files["in.wav"] = wav(1000);
+  EXPECT_EQ(run("enhance in.wav out.wav"), Error::kPackageNoFrontEnd);
+}
+
 TEST_F(ApplicationTest, ReportsAFullDisk) {
   constexpr std::size_t kWavHeaderBytes = 44;
   fake::platform().files["in.wav"] = wav(1000);
@@ -92,8 +143,9 @@ TEST_F(ApplicationTest, BenchmarkNeedsGolden) {
 }
 
 TEST_F(ApplicationTest, RefusesOtherCommands) {
-  for (const char* command : {"", "   ", "dance", "enhance in.wav", "enhance a b c d",
-                              "benchmark 0", "benchmark x", "benchmark 99999999999999999999"}) {
+  for (const char* command :
+       {"", "   ", "dance", "enhance in.wav", "enhance a b c d", "run", "run a", "run a b c",
+        "benchmark 0", "benchmark x", "benchmark 99999999999999999999"}) {
     EXPECT_EQ(run(command), Error::kUsage) << command;
   }
 }

@@ -20,10 +20,15 @@ class EthosU55Test : public testing::Test {
       registers()[kStatus] = status;
       return true;
     };
-    NpuCounters counters;
-    return ethos_u55::run(job_, counters).error;
+    return run().error;
   }
 
+  Status run() {
+    ethos_u55::start(job_);
+    return ethos_u55::wait(counters_);
+  }
+
+  NpuCounters counters_;
   std::uint8_t stream_[16] = {};
   std::uint8_t weights_[16] = {};
   std::uint8_t arena_[16] = {};
@@ -38,8 +43,23 @@ TEST_F(EthosU55Test, RefusesAnyOtherNpu) {
   EXPECT_EQ(ethos_u55::probe(fake::kArchitecture, 0x3008).error, Error::kNpuConfiguration);
   EXPECT_EQ(ethos_u55::probe(0x20000000, fake::kConfig).error, Error::kNpuArchitecture);
   EXPECT_EQ(ethos_u55::probe(0x10200000, fake::kConfig).error, Error::kNpuArchitecture);
+  for (const int bit : {4, 27, 28}) {  // Stream version, custom DMA, product.
+    EXPECT_EQ(ethos_u55::probe(fake::kArchitecture, fake::kConfig | 1U << bit).error,
+              Error::kNpuConfiguration);
+  }
   registers()[kId] = 0;
   EXPECT_EQ(ethos_u55::probe(fake::kArchitecture, fake::kConfig).error, Error::kNpuAbsent);
+}
+
+/// As Arm's driver: a stream depends on product, stream version, MACs, major and minor version.
+TEST_F(EthosU55Test, AcceptsAnNpuThatDiffersOnlyInWhatStreamsDoNotDependOn) {
+  constexpr std::uint32_t kShramKib = 0x3000;
+  constexpr std::uint32_t kFunctionalSafety = 1U << 26;
+  constexpr std::uint32_t kCustomDma = 1U << 27;
+  registers()[kConfig] = (fake::kConfig & 0xFFU) | kShramKib | kFunctionalSafety | kCustomDma;
+  EXPECT_TRUE(ethos_u55::probe(fake::kArchitecture, fake::kConfig).ok());
+  registers()[kId] = 0x10004004;
+  EXPECT_TRUE(ethos_u55::probe(0x10066001, fake::kConfig).ok());
 }
 
 TEST_F(EthosU55Test, ResetEndsInTheSecureState) { EXPECT_TRUE(ethos_u55::reset().ok()); }
@@ -63,11 +83,10 @@ TEST_F(EthosU55Test, RunProgramsQueueRegionsAndReadsCounters) {
     registers()[0x30C] = 77;
     return true;
   };
-  NpuCounters counters;
-  ASSERT_TRUE(ethos_u55::run(job_, counters).ok());
-  EXPECT_EQ(counters.total_cycles, (std::uint64_t{1} << 32) + 1000);
-  EXPECT_EQ(counters.active_cycles, 900U);
-  EXPECT_EQ(counters.axi1_read_beats, 77U);
+  ASSERT_TRUE(run().ok());
+  EXPECT_EQ(counters_.total_cycles, (std::uint64_t{1} << 32) + 1000);
+  EXPECT_EQ(counters_.active_cycles, 900U);
+  EXPECT_EQ(counters_.axi1_read_beats, 77U);
 }
 
 TEST_F(EthosU55Test, WeightsInSramTravelOverTheSramPort) {
@@ -80,12 +99,40 @@ TEST_F(EthosU55Test, EveryBadEndHasItsError) {
   EXPECT_EQ(run_ending_with(1U << 2), Error::kNpuBusFault);
   EXPECT_EQ(run_ending_with(1U << 8 | 1U << 5), Error::kNpuBusFault);
   EXPECT_EQ(run_ending_with(1U << 4), Error::kNpuCommand);
+  EXPECT_EQ(run_ending_with(1U << 7 | 1U << 5), Error::kNpuWeights);
   EXPECT_EQ(run_ending_with(0), Error::kNpuCommand);
 }
 
-TEST_F(EthosU55Test, SilenceIsATimeout) {
-  NpuCounters counters;
-  EXPECT_EQ(ethos_u55::run(job_, counters).error, Error::kNpuTimeout);
+TEST_F(EthosU55Test, SilenceIsATimeout) { EXPECT_EQ(run().error, Error::kNpuTimeout); }
+
+TEST_F(EthosU55Test, ALateInterruptDoesNotEndTheNextJob) {
+  fake::raise_npu_interrupt();
+  EXPECT_EQ(run().error, Error::kNpuTimeout);
+}
+
+TEST_F(EthosU55Test, TheNpuIsResetAfterAFaultAndNotAfterAGoodJob) {
+  constexpr std::uint32_t kNoReset = 0xFFFF;
+  registers()[kReset] = kNoReset;
+  EXPECT_EQ(run_ending_with(kStatusCommandEnd), Error::kNone);
+  EXPECT_EQ(registers()[kReset], kNoReset);
+  EXPECT_EQ(run_ending_with(kStatusBusFault), Error::kNpuBusFault);
+  EXPECT_NE(registers()[kReset], kNoReset);
+  registers()[kReset] = kNoReset;
+  fake::platform().on_run = [] { return false; };
+  EXPECT_EQ(run().error, Error::kNpuTimeout);
+  EXPECT_NE(registers()[kReset], kNoReset);
+}
+
+TEST_F(EthosU55Test, CommandsKeepClockAndPowerGating) {
+  const std::uint32_t kClockAndPower = 0xC;
+  bool ran = false;
+  fake::platform().on_run = [this, &ran, kClockAndPower] {
+    EXPECT_EQ(registers()[kCommand] & kClockAndPower, kClockAndPower);
+    ran = true;
+    return true;
+  };
+  (void)run();
+  EXPECT_TRUE(ran);
 }
 
 }  // namespace

@@ -36,6 +36,8 @@ void reset() {
   interrupt = false;
 }
 
+void raise_npu_interrupt() { interrupt = true; }
+
 void* npu_pointer(std::uint32_t offset) {
   const std::uint64_t low = state.npu_registers[offset];
   const std::uint64_t high = state.npu_registers[offset + 4];
@@ -110,16 +112,19 @@ std::size_t File::read(void* data, std::size_t bytes) {
 }
 
 bool File::write(const void* data, std::size_t bytes) {
-  std::string& content = state.files.at(fake::open_files.at(handle_).path);
-  if (content.size() + bytes > state.disk_bytes) {
+  fake::OpenFile& file = fake::open_files.at(handle_);
+  std::string& content = state.files.at(file.path);
+  if (file.position + bytes > state.disk_bytes) {
     return false;
   }
-  content.append(static_cast<const char*>(data), bytes);
+  content.resize(std::max(content.size(), file.position + bytes));
+  content.replace(file.position, bytes, static_cast<const char*>(data), bytes);
+  file.position += bytes;
   return true;
 }
 
-bool File::skip(std::size_t bytes) {
-  fake::open_files.at(handle_).position += bytes;
+bool File::seek(std::size_t position) {
+  fake::open_files.at(handle_).position = position;
   return true;
 }
 

@@ -26,6 +26,9 @@ Platform& platform();
 /// Start over, with the NPU that package_builder.h compiles for.
 void reset();
 
+/// As a job does that ends after nobody waits for it any more.
+void raise_npu_interrupt();
+
 /// 64-bit pointer register.
 void* npu_pointer(std::uint32_t offset);
 

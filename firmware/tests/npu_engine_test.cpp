@@ -36,15 +36,15 @@ class NpuEngineTest : public testing::Test {
   Status load(const fake::PackageParts& parts) {
     fake::platform().model = parts.build();
     const Status status = parse_package(platform::model_memory(), package_);
-    return status.ok() ? engine_.load(package_) : status;
+    return status.ok() ? engine_.load(package_, platform::npu_sram()) : status;
   }
   int hop() {
     const std::uint8_t features[fake::kBands] = {9, 1, 2, 3};
-    std::uint8_t mask[fake::kBands] = {};
+    std::memcpy(engine_.input(0).data(), features, sizeof features);
     NpuCounters counters;
-    EXPECT_TRUE(engine_.infer(features, mask, counters).ok());
-    EXPECT_EQ(mask[3], 3);
-    return mask[0];
+    EXPECT_TRUE(engine_.infer(counters).ok());
+    EXPECT_EQ(engine_.output(0)[3], 3);
+    return engine_.output(0)[0];
   }
 
   ModelPackage package_;
@@ -78,8 +78,25 @@ TEST_F(NpuEngineTest, RefusesAnArenaThatDoesNotFit) {
   fake::platform().npu_sram_bytes = 48;
   const Status status = load({});
   EXPECT_EQ(status.error, Error::kArenaTooSmall);
-  EXPECT_EQ(status.expected, fake::kArenaBytes);
+  constexpr std::uint32_t kStates = 16;
+  EXPECT_EQ(status.expected, fake::kArenaBytes + kStates);
   EXPECT_EQ(status.actual, 48U);
+}
+
+TEST_F(NpuEngineTest, VariablesStartAtTheirZeroPoint) {
+  constexpr std::uint32_t kOffset = 56;
+  fake::PackageParts parts;
+  const TensorRecord variable = {
+      TensorRole::kVariable, TensorType::kInt8, 0, 4, 0.1F, 7, kOffset, 0, {}};
+  fake::Bytes& tensors = parts.sections[Section::kTensors];
+  tensors.resize(tensors.size() + sizeof variable);
+  fake::patch(tensors, tensors.size() - sizeof variable, variable);
+  ASSERT_TRUE(load(parts).ok());
+  std::memset(platform::npu_sram().data(), 0xEE, fake::kArenaBytes);
+  engine_.reset_state();
+  for (std::size_t byte = 0; byte < 4; ++byte) {
+    EXPECT_EQ(platform::npu_sram()[kOffset + byte], 7);
+  }
 }
 
 TEST_F(NpuEngineTest, RefusesTheWrongNpu) {

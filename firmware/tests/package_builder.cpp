@@ -39,8 +39,8 @@ PackageParts::PackageParts() {
   Bytes& tensors = sections[Section::kTensors];
   const auto int8 = TensorType::kInt8;
   const auto int16 = TensorType::kInt16;
-  append(tensors, record(TensorRole::kFeatures, int8, kBands, 1.0F / 128, 0, kFeaturesOffset));
-  append(tensors, record(TensorRole::kMask, int8, kBands, 1.0F / 255, -128, kMaskOffset));
+  append(tensors, record(TensorRole::kInput, int8, kBands, 1.0F / 128, 0, kFeaturesOffset));
+  append(tensors, record(TensorRole::kOutput, int8, kBands, 1.0F / 255, -128, kMaskOffset));
   append(tensors, record(TensorRole::kStateIn, int16, 4, 1.0F / 2048, 0, kStateInOffset));
   append(tensors, record(TensorRole::kStateOut, int16, 4, 1.0F / 2048, 0, kStateOutOffset));
   append(sections[Section::kNpuJob],
@@ -54,8 +54,9 @@ void PackageParts::widen_bands() {
   const auto int16 = TensorType::kInt16;
   Bytes& tensors = sections[Section::kTensors];
   constexpr float kScale = 1.0F / 32768;
-  patch(tensors, 0, record(TensorRole::kFeatures, int16, 2 * kBands, kScale, 0, kFeaturesOffset));
-  patch(tensors, kMaskRecord, record(TensorRole::kMask, int16, 2 * kBands, kScale, 0, kMaskOffset));
+  patch(tensors, 0, record(TensorRole::kInput, int16, 2 * kBands, kScale, 0, kFeaturesOffset));
+  patch(tensors, kMaskRecord,
+        record(TensorRole::kOutput, int16, 2 * kBands, kScale, 0, kMaskOffset));
 }
 
 Bytes PackageParts::build() const {

@@ -38,15 +38,15 @@ TEST(Package, HoldsWhatWasPacked) {
   EXPECT_EQ(package.front_end.header.bands, fake::kBands);
   EXPECT_EQ(package.front_end.weights.size(), 257U);
   EXPECT_EQ(package.front_end.bin_count[3], 65);
-  EXPECT_EQ(package.features.arena_offset, fake::kFeaturesOffset);
-  EXPECT_EQ(package.mask.zero_point, -128);
-  EXPECT_EQ(package.states, 1U);
+  EXPECT_EQ(package.features().arena_offset, fake::kFeaturesOffset);
+  EXPECT_EQ(package.mask().zero_point, -128);
+  EXPECT_EQ(package.state_in.size(), 1U);
   EXPECT_EQ(package.state_out[0].arena_offset, fake::kStateOutOffset);
   EXPECT_EQ(package.npu_job.config, fake::kConfig);
   EXPECT_EQ(package.npu_weights.size(), 48U);
   EXPECT_TRUE(package.tflite.empty());
   EXPECT_EQ(package.golden.hops, 3U);
-  EXPECT_EQ(package.golden.mask.size(), 3U * fake::kBands);
+  EXPECT_EQ(package.golden.outputs.size(), 3U * fake::kBands);
   EXPECT_EQ(package.memory_timing.axi1[3], 64U);
 }
 
@@ -98,37 +98,44 @@ TEST_P(PackageFlaw, IsMalformed) {
 
 constexpr std::size_t kRecord = 32;
 constexpr std::uint32_t kNotANumber = 0x7FC00000;
+constexpr std::uint32_t kInfinity = 0x7F800000;
 
-INSTANTIATE_TEST_SUITE_P(Each, PackageFlaw,
-                         testing::Values(Flaw{"rate", Section::kFrontEnd, 0, 8000},
-                                         Flaw{"frame", Section::kFrontEnd, 4, 1024},
-                                         Flaw{"bands", Section::kFrontEnd, 12, 1000},
-                                         Flaw{"no_bands", Section::kFrontEnd, 12, 0},
-                                         Flaw{"weights", Section::kFrontEnd, 16, 256},
-                                         Flaw{"exponent", Section::kFrontEnd, 20, kNotANumber},
-                                         Flaw{"conditioned", Section::kFrontEnd, 28, 2},
-                                         Flaw{"mean", Section::kFrontEnd, 32, kNotANumber},
-                                         Flaw{"role", Section::kTensors, 0, 0x00000909},
-                                         Flaw{"type", Section::kTensors, 0, 0x00000200},
-                                         Flaw{"state", Section::kTensors, 2 * kRecord, 0x00080702},
-                                         Flaw{"gap", Section::kTensors, 2 * kRecord, 0x00010702},
-                                         Flaw{"twice", Section::kTensors, kRecord, 0x00000900},
-                                         Flaw{"size", Section::kTensors, 4, 5},
-                                         Flaw{"scale", Section::kTensors, 8, 0},
-                                         Flaw{"zero_point", Section::kTensors, 12, 200},
-                                         Flaw{"pair", Section::kTensors, 3 * kRecord + 4, 6},
-                                         Flaw{"arena", Section::kTensors, 16, 61},
-                                         Flaw{"far_away", Section::kTensors, 16, 0xFFFFFFFF},
-                                         Flaw{"arena_size", Section::kNpuJob, 8, 51},
-                                         Flaw{"placement", Section::kNpuJob, 12, 2}),
-                         [](const auto& flaw) { return flaw.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Each, PackageFlaw,
+    testing::Values(
+        Flaw{"rate", Section::kFrontEnd, 0, 8000}, Flaw{"frame", Section::kFrontEnd, 4, 1024},
+        Flaw{"bands", Section::kFrontEnd, 12, 1000}, Flaw{"no_bands", Section::kFrontEnd, 12, 0},
+        Flaw{"weights", Section::kFrontEnd, 16, 256},
+        Flaw{"exponent", Section::kFrontEnd, 20, kNotANumber},
+        Flaw{"conditioned", Section::kFrontEnd, 28, 2},
+        Flaw{"mean", Section::kFrontEnd, 32, kNotANumber},
+        Flaw{"no_limit", Section::kFrontEnd, 24, kInfinity},
+        Flaw{"infinite_mean", Section::kFrontEnd, 32, kInfinity},
+        Flaw{"infinite_scaling", Section::kFrontEnd, 48, kInfinity},
+        Flaw{"infinite_sum", Section::kFrontEnd, 64, kInfinity},
+        Flaw{"infinite_weight", Section::kFrontEnd, 80, kInfinity},
+        Flaw{"tiny_scale", Section::kTensors, 8, 1}, Flaw{"huge", Section::kTensors, 4, 0x80000000},
+        Flaw{"role", Section::kTensors, 0, 0x00000909},
+        Flaw{"type", Section::kTensors, 0, 0x00000200},
+        Flaw{"state", Section::kTensors, 2 * kRecord, 0x00080702},
+        Flaw{"gap", Section::kTensors, 2 * kRecord, 0x00010702},
+        Flaw{"twice", Section::kTensors, kRecord, 0x00000900},
+        Flaw{"size", Section::kTensors, 4, 5}, Flaw{"scale", Section::kTensors, 8, 0},
+        Flaw{"zero_point", Section::kTensors, 12, 200},
+        Flaw{"pair", Section::kTensors, 3 * kRecord + 4, 6},
+        Flaw{"arena", Section::kTensors, 16, 61},
+        Flaw{"far_away", Section::kTensors, 16, 0xFFFFFFFF},
+        Flaw{"arena_size", Section::kNpuJob, 8, 51}, Flaw{"placement", Section::kNpuJob, 12, 2}),
+    [](const auto& flaw) { return flaw.param.name; });
 
 TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
   for (const std::uint32_t kind :
        {Section::kFrontEnd, Section::kTensors, Section::kNpuJob, Section::kNpuStream}) {
     PackageParts without;
     without.sections.erase(kind);
-    EXPECT_EQ(error_of(without.build()), Error::kPackageMalformed) << kind;
+    EXPECT_EQ(error_of(without.build()),
+              kind == Section::kFrontEnd ? Error::kNone : Error::kPackageMalformed)
+        << kind;
     PackageParts longer;
     longer.sections[kind].push_back(0);
     EXPECT_EQ(error_of(longer.build()), Error::kPackageMalformed) << kind;
@@ -136,6 +143,25 @@ TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
   PackageParts golden;
   golden.sections[Section::kGolden] = Bytes(16 + 8);
   EXPECT_EQ(error_of(golden.build()), Error::kPackageMalformed);
+}
+
+TEST(Package, WithoutAFrontEndAnyTensorsMayGoInAndOut) {
+  PackageParts parts;
+  parts.sections.erase(Section::kFrontEnd);
+  Bytes& tensors = parts.sections[Section::kTensors];
+  fake::patch<std::uint32_t>(tensors, 0, 0x00000300);  // uint8
+  fake::patch<std::uint32_t>(tensors, 4, 7);
+  fake::patch<std::uint32_t>(tensors, 8, 0);  // no scale
+  fake::patch<std::uint32_t>(tensors, 2 * kRecord, 0x00010200);
+  fake::patch<std::uint32_t>(tensors, 3 * kRecord, 0x00010201);
+  ModelPackage package;
+  ASSERT_TRUE(parse(parts.build(), package).ok());
+  EXPECT_FALSE(package.has_front_end);
+  EXPECT_EQ(package.inputs.bytes(), 7U + 4U);
+  EXPECT_EQ(package.outputs[1].type, TensorType::kInt32);
+  EXPECT_EQ(package.state_in.size(), 0U);
+  fake::patch<std::uint32_t>(tensors, 2 * kRecord, 0x00020200);  // a gap in the numbers
+  EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
 }
 
 TEST(Package, StateWithoutOutputIsMalformed) {
@@ -173,7 +199,9 @@ TEST(Package, RandomDamageWithAValidChecksumNeverEscapesItsMemory) {
     fake::seal(bytes);
     ModelPackage package;
     if (parse(bytes, package).ok()) {
-      EXPECT_LE(package.mask.arena_offset + package.mask.bytes, package.npu_job.arena_bytes);
+      for (const TensorRecord& tensor : package.outputs) {
+        EXPECT_LE(tensor.arena_offset + tensor.bytes, package.npu_job.arena_bytes);
+      }
     }
   }
 }

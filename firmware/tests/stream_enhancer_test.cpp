@@ -22,16 +22,19 @@ class ConstantEngine final : public Engine {
   ConstantEngine(std::int32_t mask, TensorType type) : mask_(mask), type_(type) {}
   const char* name() const override { return "constant"; }
   bool accepts(const ModelPackage& /*package*/) const override { return true; }
-  Status load(const ModelPackage& /*package*/) override { return kOk; }
+  Status load(const ModelPackage& /*package*/, Span<std::uint8_t> /*arena*/) override {
+    return kOk;
+  }
   void reset_state() override { ++resets; }
-  Status infer(Span<const std::uint8_t> /*features*/, Span<std::uint8_t> mask,
-               NpuCounters& /*counters*/) override {
-    for (std::size_t byte = 0; byte < mask.size(); ++byte) {
+  Span<std::uint8_t> input(std::size_t /*index*/) override { return features_; }
+  Status infer(NpuCounters& /*counters*/) override {
+    for (std::size_t byte = 0; byte < sizeof stored_; ++byte) {
       const bool high = type_ == TensorType::kInt16 && byte % 2 == 1;
-      mask[byte] = static_cast<std::uint8_t>(high ? mask_ >> 8 : mask_);
+      stored_[byte] = static_cast<std::uint8_t>(high ? mask_ >> 8 : mask_);
     }
     return kOk;
   }
+  Span<const std::uint8_t> output(std::size_t /*index*/) override { return Span(stored_); }
   MemoryUse memory_use() const override { return {}; }
 
   int resets = 0;
@@ -39,6 +42,8 @@ class ConstantEngine final : public Engine {
  private:
   std::int32_t mask_;
   TensorType type_;
+  std::uint8_t features_[kMaxBandBytes] = {};
+  std::uint8_t stored_[kMaxBandBytes] = {};
 };
 
 class StreamEnhancerTest : public testing::Test {
@@ -144,6 +149,25 @@ TEST_F(StreamEnhancerTest, TensorsMayHave16Bits) {
   EXPECT_EQ(stream_.features().size(), 2 * fake::kBands);
   EXPECT_EQ(stream_.features()[0], 0x00);
   EXPECT_EQ(stream_.features()[1], 0x80);
+}
+
+/// A front end of finite numbers may still overflow: whatever comes out is an integer.
+TEST_F(StreamEnhancerTest, ExtremeConstantsEndInIntegers) {
+  constexpr std::size_t kExponent = 20;
+  for (const float exponent : {1e30F, -1e30F, 3e38F}) {
+    fake::PackageParts parts;
+    fake::patch(parts.sections[Section::kFrontEnd], kExponent, exponent);
+    fake::patch(parts.sections[Section::kTensors], 8, 1.2e-38F);
+    use(parts);
+    ConstantEngine engine(127, TensorType::kInt8);
+    stream_.start(engine, package_);
+    HopCost cost;
+    for (const float sample : {0.0F, 1.0F, 3e38F}) {
+      float hop[kHopSamples];
+      std::fill(std::begin(hop), std::end(hop), sample);
+      EXPECT_TRUE(stream_.process(hop, hop, cost).ok());
+    }
+  }
 }
 
 TEST_F(StreamEnhancerTest, MeasuresItsParts) {

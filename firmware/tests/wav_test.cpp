@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -28,6 +30,13 @@ std::string format(std::uint16_t tag, std::uint16_t channels, std::uint32_t rate
                            raw<std::uint16_t>(0) + raw(bits));
 }
 
+std::string extensible(std::uint16_t tag, std::uint16_t channels, std::uint32_t rate,
+                       std::uint16_t bits) {
+  const std::string guid("\0\0\0\0\x10\0\x80\0\0\xAA\0\x38\x9B\x71", 14);
+  const std::string plain = format(0xFFFE, channels, rate, bits).substr(8);
+  return chunk("fmt ", plain + raw<std::uint16_t>(22) + raw(bits) + raw(4U) + raw(tag) + guid);
+}
+
 std::string wav(const std::string& chunks) {
   return "RIFF" + raw(static_cast<std::uint32_t>(chunks.size() + 4)) + "WAVE" + chunks;
 }
@@ -40,37 +49,131 @@ class WavTest : public testing::Test {
   void SetUp() override { fake::reset(); }
   Status open(const std::string& content) {
     fake::platform().files["in.wav"] = content;
-    return reader_.open("in.wav");
+    return open_path("in.wav");
   }
-  WavReader reader_;
+  Status open_path(const char* path) {
+    reader_.emplace();
+    return reader_->open(path);
+  }
+  WavReader& reader() { return *reader_; }
+  /// How many samples a sound file holds.
+  std::size_t samples_of(const std::string& content) {
+    EXPECT_TRUE(open(content).ok());
+    float hop[kHopSamples];
+    std::size_t count = 0;
+    EXPECT_TRUE(reader().read(hop, count).ok());
+    return count;
+  }
+
+ private:
+  std::optional<WavReader> reader_;
 };
 
 TEST_F(WavTest, ReadsSamplesAndPadsWithSilence) {
   ASSERT_TRUE(open(wav(kFormat + kData)).ok());
-  EXPECT_EQ(reader_.samples(), 2U);
   float hop[kHopSamples];
-  ASSERT_TRUE(reader_.read(hop).ok());
+  std::size_t count = 0;
+  ASSERT_TRUE(reader().read(hop, count).ok());
+  EXPECT_EQ(count, 2U);
   EXPECT_EQ(hop[0], -1.0F);
   EXPECT_EQ(hop[1], 0.5F);
   EXPECT_EQ(hop[2], 0.0F);
+  ASSERT_TRUE(reader().read(hop, count).ok());
+  EXPECT_EQ(count, 0U);
 }
 
 TEST_F(WavTest, SkipsOtherChunksOfEvenAndOddLength) {
-  EXPECT_TRUE(open(wav(chunk("LIST", "abc") + kFormat + chunk("fact", "abcd") + kData)).ok());
-  EXPECT_EQ(reader_.samples(), 2U);
+  EXPECT_EQ(samples_of(wav(chunk("LIST", "abc") + kFormat + chunk("fact", "abcd") + kData)), 2U);
 }
 
-TEST_F(WavTest, RefusesOtherFormats) {
-  EXPECT_EQ(open(wav(format(3, 1, 16000, 16) + kData)).error, Error::kWavUnsupported);
-  EXPECT_EQ(open(wav(format(1, 2, 16000, 16) + kData)).error, Error::kWavUnsupported);
-  EXPECT_EQ(open(wav(format(1, 1, 16000, 24) + kData)).error, Error::kWavUnsupported);
-  const Status rate = open(wav(format(1, 1, 44100, 16) + kData));
-  EXPECT_EQ(rate.error, Error::kWavUnsupported);
-  EXPECT_EQ(rate.actual, 44100U);
+std::string bytes(std::initializer_list<int> values) {
+  std::string text;
+  for (const int value : values) {
+    text.push_back(static_cast<char>(value));
+  }
+  return text;
+}
+
+/// -1, 0.5 and -2^-15 in every encoding, plain and extensible.
+TEST_F(WavTest, ReadsEveryEncodingItClaimsTo) {
+  const struct {
+    std::uint16_t tag, bits;
+    std::string data;
+  } encodings[] = {
+      {1, 16, bytes({0, 0x80, 0, 0x40, 0xFF, 0xFF})},
+      {1, 24, bytes({0, 0, 0x80, 0, 0, 0x40, 0, 0xFF, 0xFF})},
+      {1, 32, bytes({0, 0, 0, 0x80, 0, 0, 0, 0x40, 0, 0, 0xFF, 0xFF})},
+      {3, 32, raw(-1.0F) + raw(0.5F) + raw(-1.0F / 32768)},
+  };
+  for (const auto& encoding : encodings) {
+    for (const std::string& header : {format(encoding.tag, 1, 16000, encoding.bits),
+                                      extensible(encoding.tag, 1, 16000, encoding.bits)}) {
+      ASSERT_TRUE(open(wav(header + chunk("data", encoding.data))).ok());
+      float hop[kHopSamples];
+      std::size_t count = 0;
+      ASSERT_TRUE(reader().read(hop, count).ok());
+      EXPECT_EQ(count, 3U) << encoding.tag << " " << encoding.bits;
+      EXPECT_EQ(hop[0], -1.0F);
+      EXPECT_EQ(hop[1], 0.5F);
+      EXPECT_EQ(hop[2], -1.0F / 32768);
+    }
+  }
+}
+
+TEST_F(WavTest, NamesTheFieldItDoesNotRead) {
+  const struct {
+    std::string format;
+    Error error;
+    std::uint32_t actual;
+  } cases[] = {
+      {format(6, 1, 16000, 8), Error::kWavEncoding, 6},
+      {extensible(7, 1, 16000, 8), Error::kWavEncoding, 7},
+      {format(1, 1, 16000, 8), Error::kWavBits, 8},
+      {format(1, 1, 16000, 20), Error::kWavBits, 20},
+      {format(3, 1, 16000, 64), Error::kWavBits, 64},
+      {format(1, 2, 16000, 16), Error::kWavChannels, 2},
+      {format(1, 0, 16000, 16), Error::kWavChannels, 0},
+      {extensible(3, 6, 16000, 32), Error::kWavChannels, 6},
+      {format(1, 1, 44100, 16), Error::kWavRate, 44100},
+  };
+  for (const auto& item : cases) {
+    const Status status = open(wav(item.format + kData));
+    EXPECT_EQ(status.error, item.error);
+    EXPECT_EQ(status.actual, item.actual);
+  }
+  std::string other_guid = extensible(1, 1, 16000, 16);
+  other_guid.back() = 'x';
+  EXPECT_EQ(open(wav(other_guid + kData)).error, Error::kWavEncoding);
+}
+
+TEST_F(WavTest, ReadsToTheEndWhereTheLengthWasNotKnown) {
+  const std::string samples = raw<std::int16_t>(1) + raw<std::int16_t>(2) + raw<std::int16_t>(3);
+  for (const std::uint32_t length : {0xFFFFFFFFU, 0x7FFFF000U, 0x80000000U}) {
+    const std::string header = "RIFF" + raw(length) + "WAVE" + kFormat + "data" + raw(length);
+    EXPECT_EQ(samples_of(header + samples), 3U) << length;
+  }
+  EXPECT_EQ(samples_of("RIFF" + raw(0U) + "WAVE" + kFormat + "data" + raw(0U) + samples), 3U);
+  EXPECT_EQ(samples_of(wav(kFormat + chunk("data", ""))), 0U);
+}
+
+TEST_F(WavTest, AChunkThatNeverEndsIsMalformed) {
+  const std::string endless = "junk" + raw(0xFFFFFFFFU);
+  EXPECT_EQ(open(wav(endless + kFormat + kData)).error, Error::kWavMalformed);
+}
+
+TEST_F(WavTest, SamplesThatAreNoNumbersAreMalformed) {
+  for (const float sample : {NAN, INFINITY, -INFINITY}) {
+    ASSERT_TRUE(open(wav(format(3, 1, 16000, 32) + chunk("data", raw(0.0F) + raw(sample)))).ok());
+    float hop[kHopSamples];
+    std::size_t count = 0;
+    const Status status = reader().read(hop, count);
+    EXPECT_EQ(status.error, Error::kWavMalformed);
+    EXPECT_EQ(status.actual, 1U);
+  }
 }
 
 TEST_F(WavTest, RefusesWhatIsNoWav) {
-  EXPECT_EQ(reader_.open("absent.wav").error, Error::kFileOpen);
+  EXPECT_EQ(open_path("absent.wav").error, Error::kFileOpen);
   EXPECT_EQ(open("").error, Error::kWavMalformed);
   EXPECT_EQ(open("RIFX0000WAVE").error, Error::kWavMalformed);
   EXPECT_EQ(open(wav(kFormat)).error, Error::kWavMalformed);
@@ -83,7 +186,11 @@ TEST_F(WavTest, ReportsMissingSamples) {
   cut.resize(cut.size() - 2);
   ASSERT_TRUE(open(cut).ok());
   float hop[kHopSamples];
-  EXPECT_EQ(reader_.read(hop).error, Error::kFileRead);
+  std::size_t count = 0;
+  const Status status = reader().read(hop, count);
+  EXPECT_EQ(status.error, Error::kFileRead);
+  EXPECT_EQ(status.expected, 2U);
+  EXPECT_EQ(status.actual, 1U);
 }
 
 TEST_F(WavTest, SurvivesAnyDamage) {
@@ -97,8 +204,9 @@ TEST_F(WavTest, SurvivesAnyDamage) {
     WavReader reader;
     fake::platform().files["in.wav"] = damaged;
     float hop[kHopSamples];
+    std::size_t count = 0;
     if (reader.open("in.wav").ok()) {
-      (void)reader.read(hop);
+      (void)reader.read(hop, count);
     }
   }
 }
@@ -106,14 +214,16 @@ TEST_F(WavTest, SurvivesAnyDamage) {
 TEST_F(WavTest, WritesWhatItReads) {
   WavWriter writer;
   const float hop[4] = {-2.0F, -0.5F, 0.25F, 2.0F};
-  ASSERT_TRUE(writer.open("out.wav", 4).ok());
+  ASSERT_TRUE(writer.open("out.wav").ok());
   ASSERT_TRUE(writer.write(hop).ok());
   ASSERT_TRUE(writer.close().ok());
   const std::string& written = fake::platform().files["out.wav"];
   EXPECT_EQ(written.size(), 44U + 8U);
   ASSERT_TRUE(open(written).ok());
   float again[kHopSamples];
-  ASSERT_TRUE(reader_.read(again).ok());
+  std::size_t count = 0;
+  ASSERT_TRUE(reader().read(again, count).ok());
+  EXPECT_EQ(count, 4U);
   EXPECT_EQ(again[0], -1.0F);
   EXPECT_EQ(again[1], -0.5F);
   EXPECT_EQ(again[2], 0.25F);

@@ -24,6 +24,7 @@ enum {
   STATUS_BUS_FAULT = 1u << 2,
   CMD_RUN = 1u << 0,
   CMD_CLEAR_IRQ = 1u << 1,
+  CMD_GATING = 3u << 2, /* clock and power, enabled after a reset */
   PMCR_ENABLE = 1u << 0,
   PMCR_RESET_EVENTS = 1u << 1,
   PMCR_RESET_CYCLES = 1u << 2,
@@ -58,6 +59,7 @@ static void reset(struct npu_device* npu, uint32_t protection) {
   *reg(npu, REG_CONFIG) = config;
   *reg(npu, REG_PROT) = protection & PROT_MASK;
   *reg(npu, REG_PMCR) = EVENT_COUNTERS << 11;
+  *reg(npu, REG_CMD) = CMD_GATING;
   npu->completion_status = 0;
   npu->machine.set_interrupt(npu->machine.context, false);
 }

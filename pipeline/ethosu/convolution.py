@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .accelerator import Accelerator
 from .arithmetic import Integers, Rescale, make_rescale
-from .errors import StreamError
+from .errors import StreamError, WeightDecoderError
 from .memory import RegionMemory
 from .operations import Convolution, Upscale
 from .output_stage import OutputStage
@@ -81,7 +81,7 @@ class ConvolutionStep:
             weights = decode_weights(self._weight_bytes, self._geometry)
             records = decode_scales(self._scale_bytes, op.ofm.shape[2])
         except WeightStreamError as error:
-            raise StreamError(str(error), op.command_index, op.command) from error
+            raise WeightDecoderError(str(error), op.command_index, op.command) from error
         per_output = np.abs(weights.reshape(len(weights), -1)).sum(axis=1, dtype=np.int64)
         largest_sums = per_output * zero_point_magnitude(op.ifm.dtype, op.ifm.zero_point)
         largest_sum = int(largest_sums.max())

@@ -36,6 +36,10 @@ class StreamError(EthosUError):
         self.command = command
 
 
+class WeightDecoderError(StreamError):
+    """The weight stream of a command does not decode to what its operation consumes."""
+
+
 class AddressError(StreamError):
     """A command touches bytes outside its memory region."""
 

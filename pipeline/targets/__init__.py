@@ -8,6 +8,7 @@ in and the mask coming out. Before the first hop all is zero.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -37,6 +38,11 @@ class TensorSpec:
     dtype: np.dtype[Any]
     scale: float
     zero_point: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all elements."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def quantize(self, values: Array) -> Array:
         """Real values to stored integers, nearest, half away from zero, saturated."""
@@ -85,6 +91,18 @@ def check_inputs(specs: Mapping[str, TensorSpec], inputs: Mapping[str, Array]) -
             )
 
 
+def states_of(model: ModelInterface) -> tuple[str, ...]:
+    """Names of the inputs that are fed back from an output `<name>_next`.
+
+    Raises:
+        TargetError: a state whose output is shaped, typed or quantized otherwise than its input.
+    """
+    states = tuple(name for name in model.inputs if name + _NEXT in model.outputs)
+    for name in states:
+        _check_fed_back(model.outputs[name + _NEXT], model.inputs[name], 1)
+    return states
+
+
 @dataclass(frozen=True)
 class Delayed:
     """An input that holds earlier frames of a tensor, side by side in its last axis.
@@ -118,7 +136,7 @@ class HopModel:
                 shaped otherwise than where it goes, or not exactly one features input and one mask
                 output.
         """
-        states = tuple(name for name in model.inputs if name + _NEXT in model.outputs)
+        states = states_of(model)
         delayed = tuple(
             Delayed(name, match["source"], tuple(int(d) for d in match["delays"].split("_")))
             for name in model.inputs
@@ -140,8 +158,6 @@ class HopModel:
                 f"expected one features input and one mask output beside what is fed back "
                 f"({sorted(fed)}); found inputs {features} and outputs {masks}"
             )
-        for name in states:
-            _check_fed_back(model.outputs[name + _NEXT], model.inputs[name], 1)
         known = {**model.outputs, features[0]: model.inputs[features[0]]}
         for item in delayed:
             _check_fed_back(known[item.source], model.inputs[item.input], len(item.delays))

@@ -10,7 +10,6 @@ speech, hop after hop with the state of the reference fed back; all outputs are 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.cli import reported_errors
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
 from pipeline.targets import Array, HopModel, ModelInterface
 from pipeline.targets.arm_runner import ArmRunner
-from pipeline.targets.board import BoardError
 from pipeline.targets.board_options import PLUGIN, models_in
 from pipeline.targets.deployment import DeploymentCard, card_path
 from pipeline.targets.emulator import EmulatorRunner
@@ -75,7 +74,7 @@ def main() -> None:
     failed = False
     print("| Model | Runs on | Hops | Output bytes | That differ | NPU cycles (emulator) |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    try:
+    with reported_errors():
         for model in models_in(options.models):
             for done in compare(model, ArmRunner(options.plugin), options.hops):
                 failed |= done.differing_bytes > 0
@@ -84,9 +83,6 @@ def main() -> None:
                     f"| {model.stem} | {done.form} | {options.hops} | {done.compared_bytes:,} | "
                     f"{done.differing_bytes:,} | {cycles} |"
                 )
-    except (ValueError, OSError, BoardError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     raise SystemExit(int(failed))
 
 

@@ -21,10 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.targets import Array, ModelInterface, TensorSpec, check_inputs
-from pipeline.targets.board import BoardError
+from pipeline.targets import Array, ModelInterface, check_inputs
+from pipeline.targets.board import BoardError, split_tensors
 from pipeline.targets.npu_model import EmulatedNpu
 from pipeline.targets.npu_server import NpuModel, NpuServer
 from pipeline.targets.protocol import END_OF_TRANSMISSION
@@ -74,7 +72,7 @@ class ArmRunner:
     plugin: Path
     macs_per_cycle: int = 128
     npu: NpuModel = field(default_factory=EmulatedNpu)
-    timeout_s: float = 120.0
+    timeout_s: float | None = None
 
     def run(self, model: bytes, interface: ModelInterface, inputs: Mapping[str, Array]) -> ArmRun:
         """Run one inference of a `.tflite`, compiled by Vela or not.
@@ -91,7 +89,7 @@ class ArmRunner:
         image = find_image()
         check_inputs(interface.inputs, inputs)
         data = b"".join(inputs[name].tobytes() for name in interface.inputs)
-        output_bytes = sum(_size_bytes(spec) for spec in interface.outputs.values())
+        output_bytes = sum(spec.size_bytes for spec in interface.outputs.values())
         if max(len(model), len(data), output_bytes) > _SLOT_BYTES:
             raise BoardError(f"model and tensors must be at most {_SLOT_BYTES} bytes each")
         with tempfile.TemporaryDirectory(prefix="board-") as name:
@@ -111,7 +109,8 @@ class ArmRunner:
         if error is not None or metrics is None:
             reason = error.group(0) if error is not None else console.strip()[-400:]
             raise BoardError(f"Arm's inference runner failed: {reason}")
-        return ArmRun(_split(outputs, interface.outputs), _parse_metrics(metrics.group(1)))
+        tensors = split_tensors(outputs, tuple(interface.outputs.values()))
+        return ArmRun(tensors, _parse_metrics(metrics.group(1)))
 
     def _boot(self, image: Path, directory: Path) -> str:
         """Run until the end-of-transmission character; the image itself never stops."""
@@ -135,33 +134,19 @@ class ArmRunner:
             qemu.wait()
 
 
-def _size_bytes(spec: TensorSpec) -> int:
-    return int(np.prod(spec.shape)) * spec.dtype.itemsize
-
-
-def _split(content: bytes, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    """Tensors that lie one after the other."""
-    tensors = {}
-    for name, spec in specs.items():
-        size = _size_bytes(spec)
-        tensors[name] = np.frombuffer(content[:size], spec.dtype).reshape(spec.shape)
-        content = content[size:]
-    return tensors
-
-
 def _place(ddr: mmap.mmap, address: int, content: bytes) -> None:
     offset = address - _DDR_ADDRESS
     ddr[offset : offset + len(content)] = content
 
 
-def _read_until_end(qemu: subprocess.Popen[bytes], timeout_s: float) -> str:
+def _read_until_end(qemu: subprocess.Popen[bytes], timeout_s: float | None) -> str:
     assert qemu.stdout is not None
-    deadline = time.monotonic() + timeout_s
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
     console = b""
     with qemu.stdout as stream, selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         while END_OF_TRANSMISSION.encode() not in console:
-            if not selector.select(deadline - time.monotonic()):
+            if not selector.select(None if deadline is None else deadline - time.monotonic()):
                 tail = console.decode(errors="replace").strip()[-400:]
                 raise BoardError(f"Arm's inference runner did not end in {timeout_s:g} s: {tail}")
             received = os.read(stream.fileno(), 1 << 16)

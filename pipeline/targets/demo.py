@@ -1,13 +1,14 @@
-"""Enhance a noisy file on the virtual board or the FVP, with every model of a folder.
+"""Enhances a noisy recording on the virtual board or the FVP, with every model of a folder.
 
-python -m pipeline.targets.demo --help
+python -m pipeline.targets.demo
+python -m pipeline.targets.demo --noisy recording.flac --model my.tflite --accelerator ethos-u55-64
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,59 +18,98 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.dsp import RATE_HZ
+from pipeline.cli import reported_errors
+from pipeline.dsp import HOP_SAMPLES, RATE_HZ
 from pipeline.errors import InputError
+from pipeline.ethosu import memory_system
 from pipeline.metrics.quality import si_sdr_db
-from pipeline.targets.board import BoardError
-from pipeline.targets.board_options import add_board_options, models_in, open_board
+from pipeline.progress import Reporter
+from pipeline.recordings import RecordingReader
+from pipeline.targets.board_options import (
+    add_board_options,
+    add_model_options,
+    compile_target,
+    models_of,
+    open_board,
+    with_progress,
+)
 from pipeline.targets.deployment import Measurement, measure, package_model
 from pipeline.targets.firmware_image import ImageSize, image_size
-from pipeline.targets.mixtures import board_mixtures
-from pipeline.targets.protocol import FirmwareError
+from pipeline.targets.mixtures import board_mixtures, to_pcm
 from pipeline.targets.virtual import TICKS_PER_INSTRUCTION
 
 _DEMO_SNR_DB = 3.0
-_TABLE_CHARACTERS = 120
+_NOISY = "noisy"
+_QUIET_S = 5.0
+# No table is cut to the width of a window.
+_UNLIMITED_CHARACTERS = 10_000
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the demo from the command line."""
-    options = _parse()
-    board = open_board(options)
-    try:
-        models = models_in(options.models)
-        noisy, clean = _read(options.noisy) if options.noisy else _published_mixture()
-        options.out.mkdir(parents=True, exist_ok=True)
-        _write(options.out / "noisy.wav", noisy)
-        rows = {}
-        with tempfile.TemporaryDirectory() as scratch:
-            for model in models:
-                package = package_model(model, Path(scratch))
-                rows[model.stem] = measure(board, package, noisy)
-                _write(options.out / f"{model.stem}.wav", rows[model.stem].result.samples)
-        size = image_size(options.firmware)
-    except (ValueError, OSError, BoardError, FirmwareError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    Console(width=_TABLE_CHARACTERS).print(_table(rows, size, options.board, noisy, clean))
+    options = _parse(arguments)
+    with reported_errors():
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
+    board, target = open_board(options), compile_target(options)
+    models = models_of(options)
+    outputs = _outputs(options.out, [model.stem for model in models], options.noisy)
+    noisy, clean = _read(options.noisy) if options.noisy else _published_mixture()
+    size = image_size(options.firmware)
+    options.out.mkdir(parents=True, exist_ok=True)
+    _write(outputs[_NOISY], noisy)
+    hops = -(-len(noisy) // HOP_SAMPLES) + 1
+    rows = {}
+    with tempfile.TemporaryDirectory() as scratch, Reporter(_QUIET_S) as report:
+        for model in models:
+            package = package_model(model, Path(scratch), target)
+            watched = with_progress(board, functools.partial(report, model.stem, total=hops))
+            rows[model.stem] = measure(watched, package, noisy)
+            _write(outputs[model.stem], rows[model.stem].result.samples)
+    console = Console(width=_UNLIMITED_CHARACTERS)
+    console.print(_table(rows, size, options, noisy, clean), crop=False)
     print(f"enhanced audio: {options.out}")
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.targets.demo", description=__doc__)
-    add_board_options(parser)
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.targets.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        "--noisy", type=Path, help="WAV, 16 kHz mono; default: a published test mixture"
+        "--noisy",
+        type=Path,
+        metavar="FILE",
+        help="sound file of any rate, its channels mixed down; default: a published test mixture",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/board"), metavar="FOLDER")
-    return parser.parse_args()
+    add_model_options(parser)
+    add_board_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _outputs(folder: Path, models: list[str], noisy: Path | None) -> dict[str, Path]:
+    """Where each model's audio goes, and under `noisy` what went in.
+
+    Raises:
+        InputError: the recording itself would be overwritten, or a model is named "noisy".
+    """
+    if _NOISY in models:
+        raise InputError(f"a model named {_NOISY!r} would overwrite the input; rename it")
+    outputs = {name: folder / f"{name}.wav" for name in (_NOISY, *models)}
+    for path in outputs.values():
+        if noisy is not None and path.exists() and noisy.exists() and path.samefile(noisy):
+            raise InputError(f"--out {folder}: {noisy} would be overwritten; choose another folder")
+    return outputs
 
 
 def _read(path: Path) -> tuple[NDArray[np.int16], None]:
-    samples, rate_hz = soundfile.read(path, dtype="int16")
-    if rate_hz != RATE_HZ or samples.ndim != 1:
-        raise InputError(f"{path}: {rate_hz} Hz, shape {samples.shape}; expected 16 kHz mono")
-    return samples, None
+    with RecordingReader(path) as recording:
+        mono = [block.mean(axis=1, dtype=np.float32) for block in recording.blocks()]
+    return to_pcm(np.concatenate(mono)), None
 
 
 def _published_mixture() -> tuple[NDArray[np.int16], NDArray[np.float32]]:
@@ -80,22 +120,28 @@ def _published_mixture() -> tuple[NDArray[np.int16], NDArray[np.float32]]:
 
 def _write(path: Path, samples: NDArray[np.int16]) -> None:
     partial = path.with_suffix(".partial.wav")
-    soundfile.write(partial, samples, RATE_HZ, subtype="PCM_16")
+    with partial.open("wb") as file:
+        soundfile.write(file, samples, RATE_HZ, subtype="PCM_16", format="WAV")
     os.replace(partial, path)
 
 
 def _table(
     rows: dict[str, Measurement],
     size: ImageSize,
-    board: str,
+    options: argparse.Namespace,
     noisy: NDArray[np.int16],
     clean: NDArray[np.float32] | None,
 ) -> Table:
-    is_virtual = board == "virtual"
+    is_virtual = options.board == "virtual"
     per_unit = TICKS_PER_INSTRUCTION if is_virtual else 1.0
+    npu_mhz = memory_system(options.system_config).clock_hz / 1e6
     table = Table(
-        title=f"One 16 ms hop on the {board} board; firmware without model: "
-        f"{size.flash_bytes:,} bytes flash, {size.ram_bytes:,} bytes RAM"
+        title=f"One 16 ms hop on the {options.board} board with {options.accelerator}; firmware "
+        f"without model: {size.flash_bytes:,} bytes flash, {size.ram_bytes:,} bytes RAM",
+        caption="real-time factor: time of a hop / 16 ms, on a CPU of 32 MHz that takes one cycle "
+        f"an instruction and an NPU of {npu_mhz:g} MHz"
+        if is_virtual
+        else None,
     )
     for heading in ("model", "engine"):
         table.add_column(heading, no_wrap=True)

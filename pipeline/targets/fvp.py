@@ -11,7 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.targets.board import PACKAGE_FILE, BoardError
+from pipeline.targets.board import PACKAGE_FILE, BoardError, describe_end
+from pipeline.targets.protocol import END_OF_TRANSMISSION
 from pipeline.targets.virtual import MODEL_ADDRESS
 
 EXECUTABLE = "FVP_Corstone_SSE-300_Ethos-U55"
@@ -42,13 +43,13 @@ class FvpBoard:
         firmware: the board image, firmware build target `enhancer.elf`.
         macs_per_cycle: of the NPU, 32, 64, 128 or 256.
         executable: of the FVP; by default the one on PATH.
-        timeout_s: wall-clock limit of one run.
+        timeout_s: wall-clock limit of one run, or None.
     """
 
     firmware: Path
     macs_per_cycle: int = 128
     executable: Path | None = None
-    timeout_s: float = 1800.0
+    timeout_s: float | None = None
 
     def run(self, directory: Path, command: str) -> str:
         """See `Board.run`."""
@@ -66,9 +67,8 @@ class FvpBoard:
         except subprocess.TimeoutExpired:
             raise BoardError(f"the FVP did not finish within {self.timeout_s:g} s") from None
         console = done.stdout.decode("ascii", errors="replace").replace("\r", "")
-        if not console:
-            words = done.stderr.decode(errors="replace").strip()[-400:]
-            raise BoardError(f"the FVP ended with {done.returncode} and no output: {words}")
+        if END_OF_TRANSMISSION not in console:
+            raise BoardError(f"the FVP {describe_end(done.returncode, console, done.stderr)}")
         return console
 
     def command_line(self, directory: Path, command: str) -> list[str]:

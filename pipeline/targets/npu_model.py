@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.ethosu.cost import Counters
-from pipeline.ethosu.errors import AddressError, EthosUError
+from pipeline.ethosu.errors import AddressError, EthosUError, WeightDecoderError
 from pipeline.ethosu.job import NpuConfig, execute_stream
 from pipeline.ethosu.memory_system import MemorySystem, memory_system
-from pipeline.targets.npu_server import BusError, Completion, GuestMemory, Registers, Status
+from pipeline.targets.npu_server import (
+    BusError,
+    Completion,
+    GuestMemory,
+    NpuModel,
+    Registers,
+    Status,
+)
 
 _QUEUE_BASE, _QUEUE_SIZE, _CONFIG, _REGION_CONFIG = 0x010, 0x020, 0x028, 0x03C
 _BASE_POINTER_0, _REGIONS = 0x080, 8
+_PMU_CONTROL, _PMU_ENABLED = 0x180, 0x184
+_CYCLE_COUNTER_ENABLED = 1 << 31
 _CYCLE_COUNTER, _EVENT_COUNTER_0, _EVENT_TYPE_0, _EVENT_COUNTERS = 0x1A0, 0x300, 0x380, 4
 _MAX_STREAM_BYTES = 1 << 24
 # REGIONCFG gives each region a traffic class; classes 2 and 3 leave through AXI port 1.
@@ -41,6 +51,8 @@ class EmulatedNpu:
             )
         except (AddressError, BusError):
             return Completion(Status.BUS_FAULT, 0)
+        except WeightDecoderError:
+            return Completion(Status.WEIGHT_DECODER_FAULT, 0)
         except EthosUError:
             return Completion(Status.COMMAND_ERROR, 0)
         duration_ns = round(counters.cycle / system.clock_hz * 1e9)
@@ -51,8 +63,27 @@ class EmulatedNpu:
         return memory_system(self.system_config, "Shared_Sram" if weights_in_flash else "Sram_Only")
 
 
+@dataclass
+class CountedJobs:
+    """Another model of the NPU, telling `on_job` after each job how many there were."""
+
+    npu: NpuModel
+    on_job: Callable[[int], None]
+    jobs: int = 0
+
+    def run(self, registers: Registers, memory: GuestMemory) -> Completion:
+        """See `NpuModel.run`."""
+        completion = self.npu.run(registers, memory)
+        self.jobs += 1
+        self.on_job(self.jobs)
+        return completion
+
+
 def _pmu_registers(registers: Registers, counters: Counters) -> dict[int, int]:
-    """The cycle counter, and each event counter for the event its type register selects."""
+    """Counters that are enabled, advanced by the job: each of the events its type selects."""
+    if not registers[_PMU_CONTROL] & 1:
+        return {}
+    enabled = registers[_PMU_ENABLED]
     events = {
         0x11: counters.cycle,
         0x20: counters.npu_idle,
@@ -65,11 +96,16 @@ def _pmu_registers(registers: Registers, counters: Counters) -> dict[int, int]:
         0x182: counters.axi1_rd_data_beat_received,
         0x187: counters.axi1_wr_data_beat_written,
     }
-    values = {
-        _CYCLE_COUNTER: counters.cycle & 0xFFFFFFFF,
-        _CYCLE_COUNTER + 4: counters.cycle >> 32,
-    }
+    values = {}
+    if enabled & _CYCLE_COUNTER_ENABLED:
+        cycles = registers.address(_CYCLE_COUNTER) + counters.cycle
+        values = {
+            _CYCLE_COUNTER: cycles & 0xFFFFFFFF,
+            _CYCLE_COUNTER + 4: cycles >> 32 & 0xFFFF,
+        }
     for index in range(_EVENT_COUNTERS):
-        event = registers[_EVENT_TYPE_0 + 4 * index]
-        values[_EVENT_COUNTER_0 + 4 * index] = events.get(event, 0)
+        if enabled >> index & 1:
+            offset = _EVENT_COUNTER_0 + 4 * index
+            count = events.get(registers[_EVENT_TYPE_0 + 4 * index], 0)
+            values[offset] = registers[offset] + count & 0xFFFFFFFF
     return values

@@ -43,6 +43,7 @@ class Status(IntFlag):
     BUS_FAULT = 1 << 2
     COMMAND_ERROR = 1 << 4
     COMMAND_END = 1 << 5
+    WEIGHT_DECODER_FAULT = 1 << 7
 
 
 class BusError(RuntimeError):

@@ -10,7 +10,14 @@ import numpy as np
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu.model import SCRATCH_REGION, VelaModel
 from pipeline.ethosu.model import TensorSpec as NpuTensor
-from pipeline.targets import Array, HopModel, ModelInterface, TargetError, TensorSpec
+from pipeline.targets import (
+    Array,
+    HopModel,
+    ModelInterface,
+    TargetError,
+    TensorSpec,
+    states_of,
+)
 from pipeline.targets import package_layout as layout
 from pipeline.targets.memory_timing import MemoryTiming
 from pipeline.targets.package_layout import Section, WeightsPlacement
@@ -29,11 +36,14 @@ class GoldenHops:
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package, and the tensors that go into and come out of its network."""
+    """A package, and the tensors that go into and come out of its model, states left out.
+
+    With a front end these are one input, the features, and one output, the mask.
+    """
 
     content: bytes
-    features: TensorSpec
-    mask: TensorSpec
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -44,13 +54,15 @@ class _CompiledInterface:
 
 def pack_npu_model(
     model: VelaModel,
-    front_end: FrontEnd,
+    front_end: FrontEnd | None,
     *,
     placement: WeightsPlacement,
     golden: GoldenHops | None = None,
     memory_timing: MemoryTiming | None = None,
 ) -> ModelPackage:
     """Package a model that Vela mapped to the NPU as a whole, for the firmware's `npu` engine.
+
+    Without a front end any model is packaged; the firmware runs it, but does not enhance audio.
 
     Raises:
         TargetError: tensors outside the arena, a second scratch area, unsupported types, or
@@ -61,7 +73,7 @@ def pack_npu_model(
             f"the model needs {model.scratch_fast_bytes} bytes of separate fast scratch memory; "
             "compile it with a memory mode that has one arena (Sram_Only or Shared_Sram)"
         )
-    tensors = (*model.inputs, *model.outputs)
+    tensors = (*model.inputs, *model.outputs, *model.variables)
     outside = [spec.name for spec in tensors if spec.region != SCRATCH_REGION]
     if outside:
         raise TargetError(f"tensors {outside} are not in the arena")
@@ -73,13 +85,14 @@ def pack_npu_model(
     }
     offsets = {spec.name: spec.offset for spec in tensors}
     interface = _CompiledInterface(_specs(model.inputs), _specs(model.outputs))
-    return _pack(interface, offsets, front_end, sections, golden, memory_timing)
+    variables = _specs(model.variables)
+    return _pack(interface, offsets, variables, front_end, sections, golden, memory_timing)
 
 
 def pack_tflite_model(
     content: bytes,
     interface: ModelInterface,
-    front_end: FrontEnd,
+    front_end: FrontEnd | None,
     *,
     golden: GoldenHops | None = None,
     memory_timing: MemoryTiming | None = None,
@@ -89,7 +102,7 @@ def pack_tflite_model(
     Args:
         content: the `.tflite` file, compiled by Vela or not.
         interface: of the same model, its inputs and outputs in the file's order.
-        front_end: of the model.
+        front_end: of the model, if it has one.
         golden: hops to replay.
         memory_timing: for FPGA and FVP.
 
@@ -97,7 +110,7 @@ def pack_tflite_model(
         TargetError: as `pack_npu_model`.
     """
     sections = {Section.TFLITE: content}
-    return _pack(interface, {}, front_end, sections, golden, memory_timing)
+    return _pack(interface, {}, {}, front_end, sections, golden, memory_timing)
 
 
 def _compiled_for(model: VelaModel) -> tuple[int, int]:
@@ -118,30 +131,43 @@ def _specs(tensors: Iterable[NpuTensor]) -> dict[str, TensorSpec]:
 def _pack(
     interface: ModelInterface,
     arena_offsets: Mapping[str, int],
-    front_end: FrontEnd,
+    variables: Mapping[str, TensorSpec],
+    front_end: FrontEnd | None,
     model_sections: Mapping[Section, bytes],
     golden: GoldenHops | None,
     memory_timing: MemoryTiming | None,
 ) -> ModelPackage:
-    roles = HopModel.of(interface)
-    features, mask = interface.inputs[roles.features], interface.outputs[roles.mask]
-    for spec in (features, mask):
-        if int(np.prod(spec.shape)) != front_end.bands:
-            raise TargetError(
-                f"{spec.name!r} is {spec.dtype}{list(spec.shape)}; the front end has "
-                f"{front_end.bands} bands"
-            )
+    states = states_of(interface)
+    fed_back = {f"{state}_next" for state in states}
+    inputs = tuple(spec for name, spec in interface.inputs.items() if name not in states)
+    outputs = tuple(spec for name, spec in interface.outputs.items() if name not in fed_back)
     sections = {
-        Section.FRONT_END: layout.front_end(front_end),
-        Section.TENSORS: layout.tensors(interface, roles, arena_offsets),
+        Section.TENSORS: layout.tensors(interface, states, arena_offsets, variables),
         **{kind: content for kind, content in model_sections.items() if content},
     }
+    if front_end is not None:
+        roles = HopModel.of(interface)
+        if roles.delayed:
+            names = ", ".join(item.input for item in roles.delayed)
+            raise TargetError(f"{names}: the firmware does not keep earlier frames for a model")
+        _check_bands(roles, interface, front_end.bands)
+        sections[Section.FRONT_END] = layout.front_end(front_end)
     if golden is not None:
-        _check_golden(golden, features, mask)
+        _check_golden(golden, inputs[0], outputs[0])
         sections[Section.GOLDEN] = layout.golden(golden.features, golden.mask)
     if memory_timing is not None:
         sections[Section.MEMORY_TIMING] = layout.memory_timing(memory_timing)
-    return ModelPackage(layout.assemble(sections), features, mask)
+    return ModelPackage(layout.assemble(sections), inputs, outputs)
+
+
+def _check_bands(roles: HopModel, interface: ModelInterface, bands: int) -> None:
+    for spec in (interface.inputs[roles.features], interface.outputs[roles.mask]):
+        if int(np.prod(spec.shape)) != bands or spec.dtype not in (np.int8, np.int16):
+            raise TargetError(
+                f"{spec.name!r} is {spec.dtype}{list(spec.shape)}; the front end has {bands} "
+                "bands, which go in and come out as int8 or int16. A model with other inputs is "
+                "run without a front end: python -m pipeline.targets.infer"
+            )
 
 
 def _check_golden(golden: GoldenHops, features: TensorSpec, mask: TensorSpec) -> None:

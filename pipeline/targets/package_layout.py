@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from enum import IntEnum
 
@@ -16,14 +16,21 @@ import numpy as np
 
 from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ, FrontEnd, band_matrix
 from pipeline.dsp.frontend import CLIP_DEVIATIONS, POWER_COMPRESSION
-from pipeline.targets import Array, HopModel, ModelInterface, TargetError
+from pipeline.targets import Array, ModelInterface, TargetError, TensorSpec
 from pipeline.targets.memory_timing import MemoryTiming
 
 MAGIC = b"SEMP"
 VERSION = 1
 _ALIGNMENT = 16
 _FEATURE_LIMIT = 1.0
-_TYPE_CODES = {np.dtype(np.int16): 7, np.dtype(np.int8): 9}
+_TYPE_CODES = {
+    np.dtype(np.int32): 2,
+    np.dtype(np.uint8): 3,
+    np.dtype(np.int16): 7,
+    np.dtype(np.int8): 9,
+}
+# As many of each role as the firmware has room for.
+_MAX_TENSORS = 8
 _HEADER = struct.Struct("<4sIHHI")
 _CHECKED_HEADER = struct.Struct("<HHI")
 _SECTION = struct.Struct("<IIII")
@@ -48,10 +55,11 @@ class Section(IntEnum):
 
 
 class _Role(IntEnum):
-    FEATURES = 0
-    MASK = 1
+    INPUT = 0
+    OUTPUT = 1
     STATE_IN = 2
     STATE_OUT = 3
+    VARIABLE = 4
 
 
 class WeightsPlacement(IntEnum):
@@ -86,24 +94,39 @@ def front_end(front_end: FrontEnd) -> bytes:
     return header + floats + first.tobytes() + count.tobytes()
 
 
-def tensors(model: ModelInterface, roles: HopModel, arena_offsets: Mapping[str, int]) -> bytes:
-    """A record for each tensor that has a role.
+def tensors(
+    model: ModelInterface,
+    states: Sequence[str],
+    arena_offsets: Mapping[str, int],
+    variables: Mapping[str, TensorSpec],
+) -> bytes:
+    """A record for each tensor: inputs and outputs in order, states in pairs, variables.
 
     Raises:
-        TargetError: a tensor is neither int8 nor int16.
+        TargetError: a tensor of a type the firmware does not know, or too many of them.
     """
+    fed_back = [f"{state}_next" for state in states]
+    inputs = [name for name in model.inputs if name not in states]
+    outputs = [name for name in model.outputs if name not in fed_back]
+    for kind, names in (
+        ("inputs", inputs),
+        ("outputs", outputs),
+        ("states", list(states)),
+        ("variables", list(variables)),
+    ):
+        if len(names) > _MAX_TENSORS:
+            raise TargetError(f"{len(names)} {kind}; the firmware takes at most {_MAX_TENSORS}")
 
-    def record(role: _Role, state: int, name: str) -> bytes:
-        is_input = role in (_Role.FEATURES, _Role.STATE_IN)
-        side = model.inputs if is_input else model.outputs
+    def record(role: _Role, index: int, side: Mapping[str, TensorSpec], name: str) -> bytes:
         spec = side[name]
         if spec.dtype not in _TYPE_CODES:
-            raise TargetError(f"tensor {name!r} is {spec.dtype}; expected int8 or int16")
+            known = ", ".join(str(dtype) for dtype in _TYPE_CODES)
+            raise TargetError(f"tensor {name!r} is {spec.dtype}; expected one of {known}")
         return _TENSOR.pack(
             role,
             _TYPE_CODES[spec.dtype],
-            state,
-            int(np.prod(spec.shape)) * spec.dtype.itemsize,
+            index,
+            spec.size_bytes,
             spec.scale,
             spec.zero_point,
             arena_offsets.get(name, 0),
@@ -112,13 +135,12 @@ def tensors(model: ModelInterface, roles: HopModel, arena_offsets: Mapping[str, 
             0,
         )
 
-    records = [
-        record(_Role.FEATURES, 0, roles.features),
-        record(_Role.MASK, 0, roles.mask),
-    ]
-    for index, state in enumerate(roles.states):
-        records.append(record(_Role.STATE_IN, index, state))
-        records.append(record(_Role.STATE_OUT, index, f"{state}_next"))
+    records = [record(_Role.INPUT, i, model.inputs, name) for i, name in enumerate(inputs)]
+    records += [record(_Role.OUTPUT, i, model.outputs, name) for i, name in enumerate(outputs)]
+    for index, (state, following) in enumerate(zip(states, fed_back, strict=True)):
+        records.append(record(_Role.STATE_IN, index, model.inputs, state))
+        records.append(record(_Role.STATE_OUT, index, model.outputs, following))
+    records += [record(_Role.VARIABLE, i, variables, name) for i, name in enumerate(variables)]
     return b"".join(records)
 
 

@@ -7,7 +7,7 @@ lines is ignored; a line that claims to be a report but is not one is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import InputError, PipelineError
 
-VERSION = 1
+VERSION = 2
 END_OF_TRANSMISSION = "\x04"
 _MAX_LINE_CHARACTERS = 4096
 _PREFIX = '{"v":'
@@ -29,7 +29,7 @@ class ProtocolError(InputError):
 
 class _Report(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    v: Literal[1]
+    v: Literal[2]
 
 
 class Start(_Report):
@@ -55,34 +55,34 @@ class Model(_Report):
     load_ticks: Count
 
 
-class Hop(_Report):
-    """Cost of one hop: CPU ticks of its three parts, and the NPU's performance counters."""
-
-    type: Literal["hop"]
-    index: Count
-    features_ticks: Count
-    inference_ticks: Count
-    synthesis_ticks: Count
-    npu_total_cycles: Count
-    npu_active_cycles: Count
-    npu_idle_cycles: Count
-    axi0_read_beats: Count
-    axi0_write_beats: Count
-    axi1_read_beats: Count
-
-
 class Summary(_Report):
-    """Over all hops; the real-time factor is mean time per hop / 16 ms, in millionths."""
+    """Sums over all hops: CPU ticks of the three parts, and the NPU's performance counters.
+
+    `max_ticks` is the longest hop's.
+    """
 
     type: Literal["summary"]
     hops: Count
-    mean_ticks: Count
+    features_ticks: Count
+    inference_ticks: Count
+    synthesis_ticks: Count
     max_ticks: Count
-    real_time_factor_ppm: Count
+    npu_total_cycles: Count
+    npu_active_cycles: Count
+    axi0_read_beats: Count
+    axi0_write_beats: Count
+    axi1_read_beats: Count
     compared_bytes: Count
     mismatched_bytes: Count
     stack_used_bytes: Count
     stack_capacity_bytes: Count
+
+
+class Message(_Report):
+    """Words of TensorFlow Lite Micro or of Arm's driver, any number of times."""
+
+    type: Literal["message"]
+    text: str
 
 
 class CpuFault(_Report):
@@ -114,7 +114,7 @@ class End(_Report):
     exit_code: Count
 
 
-Report = Start | Model | Hop | Summary | CpuFault | Error | End
+Report = Start | Model | Summary | Message | CpuFault | Error | End
 _REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
 
 _ADVICE = {
@@ -125,6 +125,7 @@ _ADVICE = {
     "package_checksum": "the package is damaged: checksum {actual:#010x}, not {expected:#010x}",
     "package_malformed": "section {expected} of the package is not sound (detail {actual})",
     "package_no_engine": "the firmware was built without an engine for this form of model",
+    "package_no_front_end": "the model has no front end: it can be run, but not enhance audio",
     "npu_absent": "no NPU answers",
     "npu_architecture": "compiled for NPU {expected:#010x}, running on {actual:#010x}",
     "npu_configuration": "compiled for NPU configuration {expected:#x}, running on {actual:#x}: "
@@ -133,15 +134,19 @@ _ADVICE = {
     "npu_bus_fault": "the NPU reached outside memory (status {actual:#x})",
     "npu_command": "the NPU rejected the command stream (status {actual:#x})",
     "npu_timeout": "the NPU did not finish within a second (status {actual:#x})",
+    "npu_weights": "the NPU could not decode the weights (status {actual:#x})",
     "arena_too_small": "the model needs {expected} bytes of SRAM, {actual} are there",
     "file_open": "a file cannot be opened",
-    "file_read": "a file ends early: sample {actual} of {expected}",
+    "file_read": "a file ends early: {actual} of {expected} samples or bytes",
     "file_write": "a file cannot be written",
     "wav_malformed": "the input is not a sound WAV file",
-    "wav_unsupported": "the WAV file has {actual} where {expected} is needed: 16-bit PCM, mono, "
-    "16 kHz",
+    "wav_encoding": "the WAV file has format tag {actual}; 1 (PCM) or 3 (float) is needed",
+    "wav_bits": "the WAV file has samples of {actual} bits; 16, 24 or 32 are needed, 32 for float",
+    "wav_channels": "the WAV file has {actual} channels; mono is needed",
+    "wav_rate": "the WAV file has {actual} samples a second; {expected} are needed",
+    "file_same": "input and output are the same file",
     "golden_missing": "the package holds no golden hops to replay",
-    "golden_mismatch": "{actual} mask bytes differ from the golden ones",
+    "golden_mismatch": "{actual} bytes differ from the golden ones",
     "tflm_schema": "TFLite schema version {actual}, expected {expected}",
     "tflm_operator": "TFLite Micro lacks an operator of the model or memory for its tensors",
     "tflm_tensors": "tensor {actual} of the TFLite file does not fit the package",
@@ -153,10 +158,11 @@ _ADVICE = {
 class FirmwareError(PipelineError, RuntimeError):
     """The firmware reported an error."""
 
-    def __init__(self, error: Error) -> None:
+    def __init__(self, error: Error, messages: Sequence[str] = ()) -> None:
         advice = _ADVICE.get(error.name, "unknown error")
         detail = advice.format(expected=error.expected, actual=error.actual)
-        super().__init__(f"firmware error {error.code} ({error.name}): {detail}")
+        words = "".join(f"; {message.strip()}" for message in messages)
+        super().__init__(f"firmware error {error.code} ({error.name}): {detail}{words}")
         self.error = error
 
 
@@ -167,10 +173,10 @@ class FirmwareLog:
     start: Start
     end: End
     model: Model | None
-    hops: tuple[Hop, ...]
     summary: Summary | None
     error: Error | None
     cpu_fault: CpuFault | None
+    messages: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, console: str) -> FirmwareLog:
@@ -184,10 +190,7 @@ class FirmwareLog:
         found: dict[type[_Report], list[Any]] = {}
         for report in _reports(transmission.splitlines()):
             found.setdefault(type(report), []).append(report)
-        hops: list[Hop] = found.pop(Hop, [])
-        for index, hop in enumerate(hops):
-            if hop.index != index:
-                raise ProtocolError(f"hop report {index} has index {hop.index}: a line was lost")
+        messages: list[Message] = found.pop(Message, [])
         for reports in found.values():
             if len(reports) > 1:
                 raise ProtocolError(
@@ -204,8 +207,8 @@ class FirmwareLog:
             return found.get(kind, [None])[0]
 
         log = cls(
-            only(Start), only(End), only(Model), tuple(hops),
-            only(Summary), only(Error), only(CpuFault),
+            only(Start), only(End), only(Model), only(Summary), only(Error), only(CpuFault),
+            tuple(message.text for message in messages),
         )  # fmt: skip
         if (log.end.exit_code != 0) != (log.error is not None):
             raise ProtocolError(f"exit code {log.end.exit_code} does not fit error {log.error}")
@@ -214,7 +217,7 @@ class FirmwareLog:
     def raise_for_error(self) -> None:
         """Raise `FirmwareError` if the run failed."""
         if self.error is not None:
-            raise FirmwareError(self.error)
+            raise FirmwareError(self.error, self.messages)
 
 
 def _reports(lines: Iterable[str]) -> Iterable[Report]:

@@ -10,23 +10,34 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 import pipeline
+from pipeline.cli import reported_errors
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
 from pipeline.targets.agreement import compare_with_host
-from pipeline.targets.board import Board, BoardError
-from pipeline.targets.board_options import add_board_options, models_in, open_board
-from pipeline.targets.deployment import DeploymentCard, card_path, measure, package_model
-from pipeline.targets.firmware_image import image_size
+from pipeline.targets.board import Board
+from pipeline.targets.board_options import (
+    add_board_options,
+    add_model_options,
+    compile_target,
+    models_of,
+    open_board,
+)
+from pipeline.targets.deployment import (
+    CompileTarget,
+    DeploymentCard,
+    card_path,
+    measure,
+    package_model,
+)
+from pipeline.targets.firmware_image import ImageSize, image_size
 from pipeline.targets.journal import Journal, Row
 from pipeline.targets.mixtures import BoardMixture, board_mixtures
-from pipeline.targets.protocol import FirmwareError
 from pipeline.targets.tables import cost_table, quality_table
 from pipeline.targets.tflite import TfliteRunner
 
@@ -34,30 +45,32 @@ from pipeline.targets.tflite import TfliteRunner
 def main() -> None:
     """Command line."""
     options = _parse()
-    try:
-        models = models_in(options.models)
-        board = open_board(options)
-        size = image_size(options.firmware)
-        mixtures = board_mixtures(options.corpus, options.per_snr)
-        journal = Journal(options.journal)
-        rows = []
-        with Reporter() as report, tempfile.TemporaryDirectory() as scratch:
-            for model in models:
-                key = _digest(options.firmware, model, card_path(model), *_pipeline_sources())
-                run = f"{options.board} {key}"
-                evaluator = _Evaluator(board, model, run, Path(scratch))
-                known = journal.rows(run)
-                for done, mixture in enumerate(mixtures, start=1):
-                    row = known.get(mixture.name)
-                    if row is None:
-                        row = evaluator.evaluate(mixture)
-                        journal.append(row)
-                    rows.append(row)
-                    report(model.stem, done, len(mixtures))
-    except (ValueError, OSError, BoardError, FirmwareError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    with reported_errors():
+        rows, size = _measure(options)
     print("\n".join([*cost_table(rows, size, options.board), "", *quality_table(rows)]))
+
+
+def _measure(options: argparse.Namespace) -> tuple[list[Row], ImageSize]:
+    models = models_of(options)
+    board, target = open_board(options), compile_target(options)
+    size = image_size(options.firmware)
+    mixtures = board_mixtures(options.corpus, options.per_snr)
+    journal = Journal(options.journal)
+    rows = []
+    with Reporter() as report, tempfile.TemporaryDirectory() as scratch:
+        for model in models:
+            key = _digest(options.firmware, model, card_path(model), *_pipeline_sources())
+            run = f"{options.board} {target} {key}"
+            evaluator = _Evaluator(board, target, model, run, Path(scratch))
+            known = journal.rows(run)
+            for done, mixture in enumerate(mixtures, start=1):
+                row = known.get(mixture.name)
+                if row is None:
+                    row = evaluator.evaluate(mixture)
+                    journal.append(row)
+                rows.append(row)
+                report(model.stem, done, len(mixtures))
+    return rows, size
 
 
 def _parse() -> argparse.Namespace:
@@ -66,6 +79,7 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_model_options(parser)
     add_board_options(parser)
     parser.add_argument(
         "--corpus", type=Path, help="prepared corpus; default: the mixtures of this package"
@@ -78,11 +92,13 @@ def _parse() -> argparse.Namespace:
 class _Evaluator:
     """Runs one model on the board and on the host."""
 
-    def __init__(self, board: Board, model: Path, run: str, scratch: Path) -> None:
+    def __init__(
+        self, board: Board, target: CompileTarget, model: Path, run: str, scratch: Path
+    ) -> None:
         self._board = board
         self._run = run
         self._name = model.stem
-        self._package = package_model(model, scratch)
+        self._package = package_model(model, scratch, target)
         self._host = TfliteRunner(model)
         self._front_end = DeploymentCard.read(card_path(model)).to_front_end()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,6 +74,52 @@ def quality_table(rows: Sequence[Row]) -> list[str]:
                 f"{mismatches:,} of {values:,}",
                 str(max(row.feature_steps for row in group)),
                 str(max(row.sample_steps for row in group)),
+            )
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One model through one engine: bytes compared, and means of a hop.
+
+    `inference_ticks` hold the wait for the NPU; without one they are the CPU's work.
+    """
+
+    model: str
+    engine: str
+    hops: int
+    compared_bytes: int
+    differing_bytes: int
+    npu_cycles: float
+    inference_ticks: float
+
+
+def engine_table(rows: Sequence[EngineRow], board: str) -> list[str]:
+    """Agreement and cost of the network alone; one line for each model and engine."""
+    per_unit = TICKS_PER_INSTRUCTION if board == "virtual" else 1.0
+    cpu = "instructions (virtual)" if board == "virtual" else "ticks (fvp)"
+    table = _head(
+        ("Model", "Engine"),
+        (
+            "Hops",
+            "Mask bytes",
+            "That differ",
+            f"NPU cycles ({_SOURCES[board]})",
+            f"CPU {cpu} without NPU",
+        ),
+    )
+    for row in rows:
+        has_npu = row.npu_cycles > 0
+        table.append(
+            _line(
+                row.model,
+                row.engine,
+                f"{row.hops}",
+                f"{row.compared_bytes:,}",
+                f"{row.differing_bytes:,}",
+                f"{row.npu_cycles:,.0f}" if has_npu else "-",
+                "-" if has_npu else f"{row.inference_ticks / per_unit:,.0f}",
             )
         )
     return table

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.targets.board import PACKAGE_FILE, BoardError
+from pipeline.targets.board import PACKAGE_FILE, BoardError, describe_end
 from pipeline.targets.npu_model import EmulatedNpu
 from pipeline.targets.npu_server import NpuModel, NpuServer
+from pipeline.targets.protocol import END_OF_TRANSMISSION
 
 MODEL_ADDRESS = 0x90000000
 TICKS_PER_INSTRUCTION = 1.024
@@ -34,14 +35,14 @@ class VirtualBoard:
         plugin: the plugin, host build target `npu`.
         macs_per_cycle: of the NPU, 32, 64, 128 or 256.
         npu: what computes the NPU's jobs.
-        timeout_s: wall-clock limit of one run.
+        timeout_s: wall-clock limit of one run, or None.
     """
 
     firmware: Path
     plugin: Path
     macs_per_cycle: int = 128
     npu: NpuModel = field(default_factory=EmulatedNpu)
-    timeout_s: float = 600.0
+    timeout_s: float | None = None
 
     def run(self, directory: Path, command: str) -> str:
         """See `Board.run`."""
@@ -91,7 +92,7 @@ def _escape(value: Path | str) -> str:
     return str(value).replace(",", ",,")
 
 
-def _run_qemu(arguments: Sequence[str], directory: Path, timeout_s: float) -> str:
+def _run_qemu(arguments: Sequence[str], directory: Path, timeout_s: float | None) -> str:
     try:
         done = subprocess.run(
             arguments,
@@ -102,9 +103,10 @@ def _run_qemu(arguments: Sequence[str], directory: Path, timeout_s: float) -> st
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BoardError(f"the virtual board did not finish within {timeout_s:g} s") from None
+        raise BoardError(
+            f"the virtual board did not finish within {timeout_s:g} s; give it more with --timeout"
+        ) from None
     console = done.stdout.decode("ascii", errors="replace")
-    if not console:
-        words = done.stderr.decode(errors="replace").strip()[-400:]
-        raise BoardError(f"QEMU ended with {done.returncode} and no console output: {words}")
+    if END_OF_TRANSMISSION not in console:
+        raise BoardError(f"QEMU {describe_end(done.returncode, console, done.stderr)}")
     return console

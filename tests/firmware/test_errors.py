@@ -45,7 +45,7 @@ def test_the_manual_lists_every_error_with_its_code() -> None:
 
 @pytest.mark.parametrize(("code", "name"), firmware_errors().items(), ids=str)
 def test_every_error_is_put_in_words(code: int, name: str) -> None:
-    error = Error(v=1, type="error", code=code, name=name, expected=1, actual=2)
+    error = Error(v=2, type="error", code=code, name=name, expected=1, actual=2)
     text = str(FirmwareError(error))
     assert text.startswith(f"firmware error {code} ({name}): ")
     assert "unknown" not in text

@@ -140,6 +140,36 @@ def test_changed_weights_are_noticed(compiled: Compiled, socket_path: Path) -> N
         device.connection.close()
 
 
+ENABLE, DISABLE = 0x184, 0x188
+CYCLES, EVENT_0, EVENT_1 = 0x1A0, 0x300, 0x304
+NPU_ACTIVE, AXI1_READ_BEATS = 0x23, 0x182
+
+
+def test_counters_count_only_when_and_what_they_are_told_to(
+    compiled: Compiled, socket_path: Path
+) -> None:
+    with NpuServer(socket_path, EmulatedNpu()):
+        device = connect(socket_path)
+        load(device, compiled)
+
+        def counts() -> list[int]:
+            device.run()
+            return [int(device.registers[offset // 4]) for offset in (CYCLES, EVENT_0, EVENT_1)]
+
+        device.registers[0x380 // 4] = NPU_ACTIVE
+        device.registers[0x384 // 4] = AXI1_READ_BEATS
+        device.registers[0x3C // 4] = 3  # Weights come through AXI port 1.
+        device.registers[ENABLE // 4] = 0x80000003
+        assert counts() == [0, 0, 0]
+        device.registers[0x180 // 4] = 1
+        first = counts()
+        assert min(first) > 0
+        assert counts() == [2 * count for count in first]
+        device.registers[ENABLE // 4] = 0x2
+        assert counts() == [2 * first[0], 2 * first[1], 3 * first[2]]
+        device.connection.close()
+
+
 def test_faults_become_status_bits(compiled: Compiled, socket_path: Path) -> None:
     with NpuServer(socket_path, EmulatedNpu()):
         device = connect(socket_path)
@@ -149,6 +179,10 @@ def test_faults_become_status_bits(compiled: Compiled, socket_path: Path) -> Non
         load(device, compiled)
         device.blocks[STREAM][0:4] = b"\xff\xff\xff\xff"
         assert device.run()[0] == Status.COMMAND_ERROR
+        load(device, compiled)
+        weights = device.blocks[WEIGHTS]
+        weights[: len(weights) // 2] = bytes(len(weights) // 2)
+        assert device.run()[0] == Status.WEIGHT_DECODER_FAULT
         load(device, compiled)
         assert device.run()[0] == Status.COMMAND_END
         device.connection.close()

@@ -6,25 +6,24 @@ import contextlib
 from typing import Any
 
 import pytest
-from console_reports import MODEL, START, SUMMARY, console, end, hop
+from console_reports import MODEL, START, SUMMARY, console, end
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.targets.protocol import FirmwareError, FirmwareLog, ProtocolError
 
 ERROR = {
-    "v": 1, "type": "error", "code": 32, "name": "npu_configuration",
+    "v": 2, "type": "error", "code": 32, "name": "npu_configuration",
     "expected": 0x1807, "actual": 0x3008,
 }  # fmt: skip
 
 
 def test_a_whole_run_is_read() -> None:
-    log = FirmwareLog.parse(console(START, MODEL, hop(0), hop(1), SUMMARY, end(0)))
+    log = FirmwareLog.parse(console(START, MODEL, SUMMARY, end(0)))
     assert log.model is not None
     assert log.model.weights_placement == "flash"
-    assert [h.npu_total_cycles for h in log.hops] == [1, 2]
     assert log.summary is not None
-    assert log.summary.real_time_factor_ppm == 100
+    assert (log.summary.hops, log.summary.npu_total_cycles) == (2, 20)
     log.raise_for_error()
 
 
@@ -34,20 +33,28 @@ def test_an_error_is_raised_in_words() -> None:
         log.raise_for_error()
 
 
+def test_messages_are_part_of_the_error() -> None:
+    messages = [{"v": 2, "type": "message", "text": text} for text in ("no kernel ", "for ADD")]
+    log = FirmwareLog.parse(console(START, *messages, ERROR, end(32)))
+    assert log.messages == ("no kernel ", "for ADD")
+    with pytest.raises(FirmwareError, match=r"npu_configuration.*; no kernel; for ADD"):
+        log.raise_for_error()
+
+
 @pytest.mark.parametrize(
     ("reports", "message"),
     [
         ([], "no 'start' report"),
         ([START], "no 'end' report"),
         ([START, START, end(0)], "2 reports of type 'start'"),
-        ([START, hop(0), hop(2), end(0)], "a line was lost"),
+        ([START, SUMMARY, SUMMARY, end(0)], "2 reports of type 'summary'"),
         ([START, end(5)], "does not fit"),
         ([START, ERROR, end(0)], "does not fit"),
-        ([START | {"v": 2}, end(0)], "protocol version 2, expected 1"),
+        ([START | {"v": 1}, end(0)], "protocol version 1, expected 2"),
         ([START | {"extra": 1}, end(0)], "line 2 is not a report"),
         ([START | {"ticks_per_second": "32"}, end(0)], "line 2 is not a report"),
-        ([hop(0) | {"axi0_read_beats": -1}], "line 2 is not a report"),
-        ([hop(0) | {"type": "jump"}], "line 2 is not a report"),
+        ([SUMMARY | {"axi0_read_beats": -1}], "line 2 is not a report"),
+        ([SUMMARY | {"type": "jump"}], "line 2 is not a report"),
     ],
 )
 def test_unsound_consoles_are_refused(reports: list[dict[str, Any]], message: str) -> None:
@@ -63,6 +70,6 @@ def test_a_cut_line_is_refused() -> None:
 
 @given(st.text(), st.integers(0, 400))
 def test_noise_never_breaks_the_parser(noise: str, position: int) -> None:
-    whole = console(START, MODEL, hop(0), end(0))
+    whole = console(START, MODEL, SUMMARY, end(0))
     with contextlib.suppress(ProtocolError):
         FirmwareLog.parse(whole[:position] + noise + whole[position:])

@@ -11,9 +11,14 @@ using platform::npu_read;
 using platform::npu_write;
 
 constexpr std::uint32_t kPrivilegedSecure = 1;
-/// Architecture version in the ID register: major (4 bits), minor (8 bits), patch (4 bits).
-constexpr std::uint32_t kArchitectureShift = 16;
+/// Major (4 bits) and minor (8 bits) version of the architecture in the ID register; patch releases
+/// do not matter to a command stream.
 constexpr std::uint32_t kArchitectureMajorShift = 28;
+constexpr std::uint32_t kArchitectureMinorShift = 20;
+/// What a command stream depends on in the CONFIG register: product, version of the stream, MACs.
+constexpr std::uint32_t kConfigMask = 0xF00000FF;
+/// A stream that uses the custom DMA needs an NPU that has it.
+constexpr std::uint32_t kConfigCustomDma = 1U << 27;
 
 /// AXI limits: bursts of up to 256 bytes, memory type "write-back, allocate on read and write",
 /// 32 outstanding reads and 16 outstanding writes, the most the NPU allows.
@@ -32,6 +37,22 @@ void write_address(std::uint32_t offset, const void* address) {
   npu_write(offset + 4, static_cast<std::uint32_t>(value >> 32));
 }
 
+Status outcome(bool answered, std::uint32_t status) {
+  if (!answered) {
+    return {Error::kNpuTimeout, kStatusCommandEnd, status};
+  }
+  if ((status & (kStatusBusFault | kStatusEccFault)) != 0) {
+    return {Error::kNpuBusFault, kStatusCommandEnd, status};
+  }
+  if ((status & kStatusWeightDecoderFault) != 0) {
+    return {Error::kNpuWeights, kStatusCommandEnd, status};
+  }
+  if ((status & kStatusCommandParseError) != 0 || (status & kStatusCommandEnd) == 0) {
+    return {Error::kNpuCommand, kStatusCommandEnd, status};
+  }
+  return kOk;
+}
+
 }  // namespace
 
 Status probe(std::uint32_t architecture, std::uint32_t config) {
@@ -41,11 +62,13 @@ Status probe(std::uint32_t architecture, std::uint32_t config) {
   }
   // A newer minor version runs older command streams.
   if (id >> kArchitectureMajorShift != architecture >> kArchitectureMajorShift ||
-      id >> kArchitectureShift < architecture >> kArchitectureShift) {
+      id >> kArchitectureMinorShift < architecture >> kArchitectureMinorShift) {
     return {Error::kNpuArchitecture, architecture, id};
   }
   const std::uint32_t actual = npu_read(kConfig);
-  return actual == config ? kOk : Status{Error::kNpuConfiguration, config, actual};
+  const bool fits = ((actual ^ config) & kConfigMask) == 0 &&
+                    ((config & kConfigCustomDma) == 0 || (actual & kConfigCustomDma) != 0);
+  return fits ? kOk : Status{Error::kNpuConfiguration, config, actual};
 }
 
 Status reset() {
@@ -65,7 +88,7 @@ Status reset() {
   return {Error::kNpuReset, 0, npu_read(kStatus)};
 }
 
-Status run(const Job& job, NpuCounters& counters) {
+void start(const Job& job) {
   write_address(kQueueBase, job.stream.data());
   npu_write(kQueueSize, static_cast<std::uint32_t>(job.stream.size()));
   npu_write(kQueueConfig, kFlash);
@@ -75,22 +98,22 @@ Status run(const Job& job, NpuCounters& counters) {
   const std::uint32_t weights_class = job.weights_in_sram ? kSramReadOnly : kFlash;
   npu_write(kRegionConfig, weights_class | kSram << 2 | kSram << 4);
 
+  // An interrupt of a job that was given up must not end this one.
+  (void)platform::npu_wait_for_interrupt(0);
   pmu::start();
-  npu_write(kCommand, kCommandRun);
+  npu_write(kCommand, kCommandGating | kCommandRun);
+}
+
+Status wait(NpuCounters& counters) {
   // A job takes milliseconds; after a second the NPU will not answer any more.
   const bool answered = platform::npu_wait_for_interrupt(platform::ticks_per_second());
   counters = pmu::stop();
-  const std::uint32_t status = npu_read(kStatus);
-  if (!answered) {
-    return {Error::kNpuTimeout, kStatusCommandEnd, status};
+  const Status status = outcome(answered, npu_read(kStatus));
+  if (!status.ok()) {
+    // After a fault nothing but a reset brings the NPU back.
+    (void)reset();
   }
-  if ((status & (kStatusBusFault | kStatusEccFault)) != 0) {
-    return {Error::kNpuBusFault, kStatusCommandEnd, status};
-  }
-  if ((status & kStatusCommandParseError) != 0 || (status & kStatusCommandEnd) == 0) {
-    return {Error::kNpuCommand, kStatusCommandEnd, status};
-  }
-  return kOk;
+  return status;
 }
 
 }  // namespace enhancer::ethos_u55

@@ -25,7 +25,11 @@ Status probe(std::uint32_t architecture, std::uint32_t config);
 /// Reset the NPU to the secure, privileged state and program its bus limits.
 Status reset();
 
-/// Run one job to its end and read the performance counters.
-Status run(const Job& job, NpuCounters& counters);
+/// Start a job; `job` and its memory must stay until wait() returns.
+void start(const Job& job);
+
+/// Sleep until the job ends and read the performance counters. After a fault or a timeout the NPU
+/// has been reset and can run the next job.
+Status wait(NpuCounters& counters);
 
 }  // namespace enhancer::ethos_u55

@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "engine/npu/ethos_u55.h"
+#include "engine/state_store.h"
 
 namespace enhancer {
 
@@ -10,19 +11,22 @@ class NpuEngine final : public Engine {
  public:
   const char* name() const override { return "npu"; }
   bool accepts(const ModelPackage& package) const override { return !package.npu_stream.empty(); }
-  Status load(const ModelPackage& package) override;
+  Status load(const ModelPackage& package, Span<std::uint8_t> arena) override;
   void reset_state() override;
-  Status infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
-               NpuCounters& counters) override;
+  Span<std::uint8_t> input(std::size_t index) override;
+  Status infer(NpuCounters& counters) override;
+  Span<const std::uint8_t> output(std::size_t index) override;
   MemoryUse memory_use() const override;
 
  private:
-  std::uint8_t* arena_at(const TensorRecord& tensor) {
-    return job_.arena.data() + tensor.arena_offset;
+  Span<std::uint8_t> locate(const TensorRecord& tensor) {
+    return job_.arena.subspan(tensor.arena_offset, tensor.bytes);
   }
 
   const ModelPackage* package_ = nullptr;
+  std::size_t arena_capacity_bytes_ = 0;
   ethos_u55::Job job_{};
+  StateStore states_;
 };
 
 }  // namespace enhancer

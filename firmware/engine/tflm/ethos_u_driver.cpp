@@ -2,12 +2,14 @@
 
 #include <ethosu_driver.h>
 
+#include "engine/npu/pmu.h"
 #include "platform/platform.h"
 
 namespace enhancer {
 namespace {
 
 ethosu_driver driver;
+NpuCounters counters;
 
 struct Semaphore {
   volatile int count = 0;
@@ -17,13 +19,19 @@ void handle_interrupt() { ethosu_irq_handler(&driver); }
 
 }  // namespace
 
-Status start_ethos_u_driver() {
+Status ethos_u_driver::start() {
   constexpr std::uint32_t kSecure = 1;
   constexpr std::uint32_t kPrivileged = 1;
   platform::npu_set_interrupt_handler(handle_interrupt);
   const int result =
       ethosu_init(&driver, platform::npu_register_base(), nullptr, 0, kSecure, kPrivileged);
   return result == 0 ? kOk : Status{Error::kNpuAbsent};
+}
+
+NpuCounters ethos_u_driver::take_counters() {
+  const NpuCounters taken = counters;
+  counters = NpuCounters{};
+  return taken;
 }
 
 }  // namespace enhancer
@@ -65,5 +73,15 @@ int ethosu_semaphore_give(void* semaphore) {
   auto& given = *static_cast<enhancer::Semaphore*>(semaphore);
   given.count = given.count + 1;
   return 0;
+}
+
+/// The driver resets the NPU before every job and lets it be powered down after, so that counters
+/// hold what they counted only in between.
+void ethosu_inference_begin(ethosu_driver* /*driver*/, void* /*user_argument*/) {
+  enhancer::ethos_u55::pmu::start();
+}
+
+void ethosu_inference_end(ethosu_driver* /*driver*/, void* /*user_argument*/) {
+  enhancer::counters += enhancer::ethos_u55::pmu::stop();
 }
 }

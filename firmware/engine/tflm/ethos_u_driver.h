@@ -1,10 +1,15 @@
 #pragma once
 
 #include "base/status.h"
+#include "engine/engine.h"
 
-namespace enhancer {
+/// Arm's Ethos-U driver, which TensorFlow Lite Micro's ethos-u operator calls.
+namespace enhancer::ethos_u_driver {
 
-/// Initialize Arm's Ethos-U driver, which TensorFlow Lite Micro's ethos-u operator calls.
-Status start_ethos_u_driver();
+/// Initialize it.
+Status start();
 
-}  // namespace enhancer
+/// What all jobs since the last call took.
+NpuCounters take_counters();
+
+}  // namespace enhancer::ethos_u_driver

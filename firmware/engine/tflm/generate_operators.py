@@ -1,4 +1,4 @@
-"""Write the operator resolver that some TFLite models need, and no more.
+"""Write the operator resolver that some TFLite models need, before and after Vela, and no more.
 
     python generate_operators.py HEADER MODEL.tflite [MODEL.tflite ...]
 
@@ -12,7 +12,8 @@ from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.Model import Model
 
 _BUILTIN_NAMES = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
-_CUSTOM_METHODS = {"ethos-u": "AddEthosU"}
+_NPU_METHOD = "AddEthosU"
+_CUSTOM_METHODS = {"ethos-u": _NPU_METHOD}
 # TFLite Micro writes acronyms in capitals.
 _ACRONYMS = {"Lstm": "LSTM"}
 _HEADER = """#pragma once
@@ -60,7 +61,8 @@ def operator_methods(content: bytes) -> set[str]:
 
 def header(models: list[Path]) -> str:
     """The C++ header that registers the operators of all models."""
-    methods = sorted(set().union(*(operator_methods(model.read_bytes()) for model in models)))
+    used = (operator_methods(model.read_bytes()) for model in models)
+    methods = sorted({_NPU_METHOD}.union(*used))
     calls = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method}());" for method in methods)
     names = ", ".join(model.name for model in models)
     return _HEADER.format(models=names, count=len(methods), calls=calls)

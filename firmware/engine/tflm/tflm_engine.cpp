@@ -1,26 +1,31 @@
 #include "engine/tflm/tflm_engine.h"
 
-#include <cstring>
+#include <algorithm>
 
-#include "engine/npu/pmu.h"
 #include "engine/tflm/ethos_u_driver.h"
-#include "platform/platform.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 
 namespace enhancer {
 namespace {
 
-bool is_output(const TensorRecord& record) {
-  return record.role == TensorRole::kMask || record.role == TensorRole::kStateOut;
-}
-
 Status bad_tensor(const TensorRecord& record) {
   return {Error::kTflmTensors, record.bytes, record.position};
 }
 
+bool is_npu_operator(const tflite::OperatorCode& code) {
+  return code.builtin_code() == tflite::BuiltinOperator_CUSTOM && code.custom_code() != nullptr &&
+         code.custom_code()->str() == "ethos-u";
+}
+
+bool uses_npu(const tflite::Model& model) {
+  const auto& codes = *model.operator_codes();
+  return std::any_of(codes.begin(), codes.end(),
+                     [](const tflite::OperatorCode* code) { return is_npu_operator(*code); });
+}
+
 }  // namespace
 
-Status TflmEngine::load(const ModelPackage& package) {
+Status TflmEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   package_ = &package;
   flatbuffers::Verifier verifier(package.tflite.data(), package.tflite.size());
   if (!tflite::VerifyModelBuffer(verifier)) {
@@ -36,13 +41,21 @@ Status TflmEngine::load(const ModelPackage& package) {
   if (const Status status = check_operators(model); !status.ok()) {
     return status;
   }
-  if (const Status status = start_ethos_u_driver(); !status.ok()) {
+  if (uses_npu(model)) {
+    if (const Status status = ethos_u_driver::start(); !status.ok()) {
+      return status;
+    }
+  }
+  Arena memory(arena);
+  states_.load(package, memory);
+  if (const Status status = memory.status(); !status.ok()) {
     return status;
   }
-  const Span<std::uint8_t> arena = platform::npu_sram();
-  interpreter_.emplace(&model, resolver_, arena.data(), arena.size());
+  const Span<std::uint8_t> tensors = memory.rest();
+  arena_capacity_bytes_ = arena.size();
+  interpreter_.emplace(&model, resolver_, tensors.data(), tensors.size());
   if (interpreter_->AllocateTensors() != kTfLiteOk) {
-    return {Error::kArenaTooSmall, 0, static_cast<std::uint32_t>(arena.size())};
+    return {Error::kArenaTooSmall, 0, static_cast<std::uint32_t>(tensors.size())};
   }
   return check_tensors();
 }
@@ -62,30 +75,21 @@ Status TflmEngine::check_operators(const tflite::Model& model) const {
 }
 
 TfLiteTensor* TflmEngine::tensor(const TensorRecord& record) {
-  const std::size_t count =
-      is_output(record) ? interpreter_->outputs_size() : interpreter_->inputs_size();
-  if (record.position >= count) {
+  const bool is_output = record.role == TensorRole::kOutput || record.role == TensorRole::kStateOut;
+  if (record.position >= (is_output ? interpreter_->outputs_size() : interpreter_->inputs_size())) {
     return nullptr;
   }
-  return is_output(record) ? interpreter_->output(record.position)
-                           : interpreter_->input(record.position);
+  return is_output ? interpreter_->output(record.position) : interpreter_->input(record.position);
 }
 
 Status TflmEngine::check_tensors() {
-  const auto fits = [this](const TensorRecord& record) {
-    const TfLiteTensor* found = tensor(record);
-    return found != nullptr && found->bytes == record.bytes &&
-           static_cast<int>(found->type) == static_cast<int>(record.type);
-  };
-  for (const TensorRecord* record : {&package_->features, &package_->mask}) {
-    if (!fits(*record)) {
-      return bad_tensor(*record);
-    }
-  }
-  for (std::size_t state = 0; state < package_->states; ++state) {
-    for (const TensorRecord* record : {&package_->state_in[state], &package_->state_out[state]}) {
-      if (!fits(*record)) {
-        return bad_tensor(*record);
+  for (const TensorList* list :
+       {&package_->inputs, &package_->outputs, &package_->state_in, &package_->state_out}) {
+    for (const TensorRecord& record : *list) {
+      const TfLiteTensor* found = tensor(record);
+      if (found == nullptr || found->bytes != record.bytes ||
+          static_cast<int>(found->type) != static_cast<int>(record.type)) {
+        return bad_tensor(record);
       }
     }
   }
@@ -93,35 +97,36 @@ Status TflmEngine::check_tensors() {
 }
 
 void TflmEngine::reset_state() {
-  for (std::size_t state = 0; state < package_->states; ++state) {
-    const TensorRecord& record = package_->state_out[state];
-    // infer() carries outputs over to inputs. An int16 tensor has zero point 0.
-    std::memset(tensor(record)->data.raw, package_->state_in[state].zero_point, record.bytes);
-  }
+  states_.reset();
+  (void)interpreter_->Reset();  // Variable tensors.
 }
 
-Status TflmEngine::infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
-                         NpuCounters& counters) {
-  for (std::size_t state = 0; state < package_->states; ++state) {
-    const TensorRecord& record = package_->state_in[state];
-    std::memcpy(tensor(record)->data.raw, tensor(package_->state_out[state])->data.raw,
-                record.bytes);
-  }
-  std::memcpy(tensor(package_->features)->data.raw, features.data(), features.size());
-  ethos_u55::pmu::start();
+Span<std::uint8_t> TflmEngine::input(std::size_t index) {
+  const TensorRecord& record = package_->inputs[index];
+  return {tensor(record)->data.uint8, record.bytes};
+}
+
+Span<const std::uint8_t> TflmEngine::output(std::size_t index) {
+  const TensorRecord& record = package_->outputs[index];
+  return {tensor(record)->data.uint8, record.bytes};
+}
+
+Status TflmEngine::infer(NpuCounters& counters) {
+  const auto place = [this](const TensorRecord& record) { return tensor(record)->data.uint8; };
+  states_.restore(place);
   const TfLiteStatus status = interpreter_->Invoke();
-  counters = ethos_u55::pmu::stop();
+  counters = ethos_u_driver::take_counters();
   if (status != kTfLiteOk) {
     return {Error::kTflmInvoke};
   }
-  std::memcpy(mask.data(), tensor(package_->mask)->data.raw, mask.size());
+  states_.save(place);
   return kOk;
 }
 
 MemoryUse TflmEngine::memory_use() const {
   MemoryUse use;
-  use.arena_bytes = static_cast<std::uint32_t>(interpreter_->arena_used_bytes());
-  use.arena_capacity_bytes = static_cast<std::uint32_t>(platform::npu_sram().size());
+  use.arena_bytes = static_cast<std::uint32_t>(interpreter_->arena_used_bytes() + states_.bytes());
+  use.arena_capacity_bytes = static_cast<std::uint32_t>(arena_capacity_bytes_);
   use.weights_bytes = static_cast<std::uint32_t>(package_->tflite.size());
   return use;
 }

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/engine.h"
+#include "engine/state_store.h"
 #include "model_operators.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 
@@ -14,10 +15,11 @@ class TflmEngine final : public Engine {
  public:
   const char* name() const override { return "tflm"; }
   bool accepts(const ModelPackage& package) const override { return !package.tflite.empty(); }
-  Status load(const ModelPackage& package) override;
+  Status load(const ModelPackage& package, Span<std::uint8_t> arena) override;
   void reset_state() override;
-  Status infer(Span<const std::uint8_t> features, Span<std::uint8_t> mask,
-               NpuCounters& counters) override;
+  Span<std::uint8_t> input(std::size_t index) override;
+  Status infer(NpuCounters& counters) override;
+  Span<const std::uint8_t> output(std::size_t index) override;
   MemoryUse memory_use() const override;
 
  private:
@@ -26,6 +28,8 @@ class TflmEngine final : public Engine {
   TfLiteTensor* tensor(const TensorRecord& record);
 
   const ModelPackage* package_ = nullptr;
+  std::size_t arena_capacity_bytes_ = 0;
+  StateStore states_;
   OperatorResolver resolver_;
   std::optional<tflite::MicroInterpreter> interpreter_;
 };

@@ -28,7 +28,10 @@ volatile std::uint32_t systick_wraps = 0;
 volatile bool npu_interrupt = false;
 
 void clear_npu_interrupt() {
-  platform::npu_write(ethos_u55::kCommand, ethos_u55::kCommandClearInterrupt);
+  platform::npu_write(ethos_u55::kCommand,
+                      ethos_u55::kCommandGating | ethos_u55::kCommandClearInterrupt);
+  // The NPU must have lowered its line before this handler ends, or it would be entered again.
+  asm volatile("dsb" ::: "memory");
   npu_interrupt = true;
 }
 
@@ -53,7 +56,7 @@ void corstone300::paint_stack() {
 void corstone300::start_board() {
   constexpr std::uint32_t kUartTransmitEnable = 1;
   constexpr std::uint32_t kUartBaud = 115200;
-  reg(kUart0BaudDivider) = kSystemClockHz / kUartBaud;
+  reg(kUart0BaudDivider) = kPeripheralClockHz / kUartBaud;
   reg(kUart0Control) = kUartTransmitEnable;
 
   constexpr std::uint32_t kEnableMemoryBusUsageFaults = 7U << 16;
@@ -138,7 +141,8 @@ bool npu_wait_for_interrupt(std::uint64_t timeout_ticks) {
     // sleep. The system tick wakes the CPU often enough to notice the deadline.
     asm volatile("cpsid i" ::: "memory");
     if (!npu_interrupt) {
-      asm volatile("wfi" ::: "memory");
+      // All writes, the one that started the job among them, are done before the CPU sleeps.
+      asm volatile("dsb \n wfi" ::: "memory");
     }
     asm volatile("cpsie i \n isb" ::: "memory");
   }

@@ -21,6 +21,7 @@ constexpr std::uint32_t kUart0Control = 0x59303008;
 constexpr std::uint32_t kUart0BaudDivider = 0x59303010;
 
 constexpr std::uint32_t kSystemClockHz = 32000000;
+constexpr std::uint32_t kPeripheralClockHz = 25000000;
 
 constexpr std::uint32_t kSysTickControl = 0xE000E010;
 constexpr std::uint32_t kSysTickReload = 0xE000E014;

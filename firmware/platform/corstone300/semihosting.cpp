@@ -56,16 +56,13 @@ bool File::open(const char* path, Mode mode) {
   const std::uint32_t arguments[] = {word(path), mode == Mode::kRead ? kReadBinary : kWriteBinary,
                                      word(std::strlen(path))};
   handle_ = call(kOpen, arguments);
-  position_ = 0;
   return handle_ != kClosed;
 }
 
 std::size_t File::read(void* data, std::size_t bytes) {
   const std::uint32_t arguments[] = {word(handle_), word(data), word(bytes)};
   const auto missing = static_cast<std::uint32_t>(call(kRead, arguments));
-  const std::size_t done = missing <= bytes ? bytes - missing : 0;
-  position_ += done;
-  return done;
+  return missing <= bytes ? bytes - missing : 0;
 }
 
 bool File::write(const void* data, std::size_t bytes) {
@@ -73,9 +70,8 @@ bool File::write(const void* data, std::size_t bytes) {
   return call(kWrite, arguments) == 0;
 }
 
-bool File::skip(std::size_t bytes) {
-  position_ += bytes;
-  const std::uint32_t arguments[] = {word(handle_), word(position_)};
+bool File::seek(std::size_t position) {
+  const std::uint32_t arguments[] = {word(handle_), word(position)};
   return call(kSeek, arguments) == 0;
 }
 

@@ -123,7 +123,7 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
 bool npu_wait_for_interrupt(std::uint64_t /*timeout_ticks*/) {
   // The virtual NPU works while its command register is written: it has answered or never will.
   const bool raised = npu_interrupt;
-  npu_write(ethos_u55::kCommand, ethos_u55::kCommandClearInterrupt);
+  npu_write(ethos_u55::kCommand, ethos_u55::kCommandGating | ethos_u55::kCommandClearInterrupt);
   npu_interrupt = false;
   return raised;
 }
@@ -135,7 +135,6 @@ bool File::open(const char* path, Mode mode) {
   close();
   handle_ = mode == Mode::kRead ? ::open(path, O_RDONLY)
                                 : ::open(path, O_WRONLY | O_CREAT | O_TRUNC, kPermissions);
-  position_ = 0;
   return handle_ != kClosed;
 }
 
@@ -148,8 +147,8 @@ bool File::write(const void* data, std::size_t bytes) {
   return ::write(handle_, data, bytes) == static_cast<ssize_t>(bytes);
 }
 
-bool File::skip(std::size_t bytes) {
-  return ::lseek(handle_, static_cast<off_t>(bytes), SEEK_CUR) >= 0;
+bool File::seek(std::size_t position) {
+  return ::lseek(handle_, static_cast<off_t>(position), SEEK_SET) >= 0;
 }
 
 bool File::close() {
