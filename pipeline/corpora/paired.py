@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,21 +54,41 @@ def build_paired_stores(
     """
     clean_clips = {clip.name: clip for clip in clean}
     clean_writer, noisy_writer = StoreWriter(clean_folder), StoreWriter(noisy_folder)
-    left_out: list[AudioFileError] = []
+    used: set[Path] = set()
+    failures: list[tuple[AudioFileError, tuple[Path, Path]]] = []
     for done, clip in enumerate(noisy, start=1):
+        paths = clean_clips[clip.name].path, clip.path
         try:
-            clean_samples, noisy_samples = _load(clean_clips[clip.name].path, clip.path)
+            clean_samples, noisy_samples = _load(*paths)
             duplicates.check(clip, noisy_samples)
         except AudioFileError as error:
-            left_out.append(error)
+            failures.append((error, paths))
         else:
+            used.update(paths)
             clean_writer.append(clean_samples, **clip_labels(clip))
             noisy_writer.append(noisy_samples, **clip_labels(clip))
         if progress:
             progress(done, len(noisy))
+    left_out = _both_halves(failures, used)
     summary = clean_writer.close(left_out)
     noisy_writer.close(left_out)
     return summary
+
+
+def _both_halves(
+    failures: Sequence[tuple[AudioFileError, tuple[Path, Path]]], used: Collection[Path]
+) -> list[AudioFileError]:
+    """What is wrong with pairs, and their halves that nothing is wrong with and no pair uses."""
+    named = {error.path: error for error, _ in failures}
+    for error, paths in failures:
+        for path in paths:
+            if path not in used and str(path) not in named:
+                named[str(path)] = AudioFileError(
+                    path,
+                    f"the other half of its pair, {printable(error.path)}, is left out",
+                    "see there",
+                )
+    return list(named.values())
 
 
 class PairedMixer:

@@ -70,8 +70,9 @@ def paired_material(clean_dir: Path, noisy_dir: Path) -> Material:
     The two clips of a pair, of role "speech" and "noisy", share the name of the noisy file.
 
     Raises:
-        FolderError: a folder is missing or empty, one folder is given for both sides and its names
-            do not tell them apart, or no two files belong together.
+        FolderError: a folder is missing or empty, the two are named the other way round, one
+            folder is given for both sides and its names do not tell them apart, or no two files
+            belong together.
     """
     sides = _sides(clean_dir, noisy_dir)
     by_stem, by_key = defaultdict(list), defaultdict(list)
@@ -168,6 +169,11 @@ def _sides(clean_dir: Path, noisy_dir: Path) -> _Sides:
         return _divided(noisy_dir, {clean.relative_to(noisy): CLEAN}, outside=NOISY)
     if noisy == clean:
         return _divided(clean_dir, {}, outside=None)
+    if (_side_of_words(clean.name.lower()), _side_of_words(noisy.name.lower())) == (NOISY, CLEAN):
+        raise FolderError(
+            f"{printable(clean_dir)} is given for clean, {printable(noisy_dir)} for noisy speech; "
+            "exchange them"
+        )
     found: dict[str, list[_File]] = {}
     left_out: list[AudioFileError] = []
     for role, folder in ((CLEAN, clean_dir), (NOISY, noisy_dir)):

@@ -93,6 +93,9 @@ def test_dns_pairs_have_a_file_id(lay_out: LayOut) -> None:
         (root, root / "noisy"),
     ):
         assert pairs(clean, noisy, root) == expected
+    one_folder = [name.split("/")[1] for name in DNS_CLEAN + DNS_NOISY]
+    flat = lay_out("flat", one_folder)
+    assert len(pairs(flat, flat, flat)) == 12
     clips = paired_material(root / "clean", root / "noisy").clips
     assert {clip.speaker for clip in clips} == {f"reader_{n:05d}" for n in range(12)}
 
@@ -255,3 +258,9 @@ def test_folders_without_a_pair_are_refused(lay_out: LayOut) -> None:
         paired_material(clean, noisy)
     with pytest.raises(FolderError, match=r"gone: there is no such folder of noisy speech"):
         paired_material(clean, clean.with_name("gone"))
+
+
+def test_folders_named_the_other_way_round_are_refused(lay_out: LayOut) -> None:
+    root = lay_out("vb", voicebank("clean") + voicebank("noisy"))
+    with pytest.raises(FolderError, match=r"for noisy speech; exchange them"):
+        paired_material(root / "noisy_testset_wav", root / "clean_testset_wav")

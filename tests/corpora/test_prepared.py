@@ -163,7 +163,17 @@ def test_bad_pairs_are_left_out_whole(
     assert left_out[3] == (
         f"{noisy_dir / 'train' / same.name}: the same recording as its clean file {same}; remove it"
     )
-    assert len(left_out) == 4
+    # The halves that nothing is wrong with are named too, but for a clean file that is used.
+    halves = {
+        clean_dir / "train" / "p0_train.wav": long,
+        noisy_dir / "train" / "p1_train.wav": silent,
+        same: noisy_dir / "train" / same.name,
+        clean_dir / "train" / "p2_train_again.wav": f"{noisy}_again.wav",
+    }
+    assert sorted(left_out[4:]) == sorted(
+        f"{half}: the other half of its pair, {other}, is left out; see there"
+        for half, other in halves.items()
+    )
 
 
 def test_stores_that_do_not_belong_together_are_refused(
