@@ -170,6 +170,24 @@ def test_a_pause_is_not_blown_up_to_speech_level(
     assert np.median([active_level_dbfs(row) for row in clean]) < -60
 
 
+def test_pieces_without_any_sound_are_drawn_again(
+    tmp_path: Path, make_store: Callable[..., Store]
+) -> None:
+    from pipeline.corpora.store import StoreWriter
+
+    # A second of sound in eight of silence: nine draws of ten fall into silence.
+    samples = np.zeros(9 * 16_000)
+    samples[4 * 16_000 : 5 * 16_000] = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    writer = StoreWriter(tmp_path / "sparse")
+    labels = {"source": "s", "speaker": "t", "licence": "none", "kind": "ambience"}
+    writer.append(samples, name="door", **labels)
+    writer.close()
+    stores = (make_store("speech", seconds=2.0), Store(tmp_path / "sparse"))
+    noisy, clean = mixer(stores, augmentation=NONE, crop_samples=4000).batch(0, 64)
+    with_noise = np.abs(noisy - clean).max(axis=1) > 0
+    assert with_noise.mean() > 0.6
+
+
 def test_speakers_are_never_joined_in_one_crop(make_store: Callable[..., Store]) -> None:
     speech = make_store("speech", seconds=0.5, count=8)
     by_speaker = {

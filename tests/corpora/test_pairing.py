@@ -179,6 +179,8 @@ def test_librispeech_subsets_called_clean_are_no_sides(lay_out: LayOut) -> None:
     ]
     root = lay_out("data", [f"{side}/{name}" for side in ("a", "b") for name in names])
     assert len(pairs(root / "a", root / "b", root)) == 4
+    root = lay_out("both", [f"{side}/{name}" for side in ("clean", "noisy") for name in names])
+    assert len(pairs(root, root, root)) == 4
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_mixtures_of_any_length_are_scored_as_each_alone() -> None:
     mixtures = [mixture(0, 5000), mixture(1, 64_000), mixture(2, 16_001)]
     together = Validation(mixtures, FRONT_END)(running_mean)["score"]
     alone = [Validation([m], FRONT_END)(running_mean)["score"] for m in mixtures]
-    assert together == pytest.approx(np.mean(alone), abs=1e-4)
+    assert together == pytest.approx(np.mean(alone), abs=1e-5)
 
 
 def test_a_mask_that_leaves_nothing_is_the_worst_and_finite() -> None:
