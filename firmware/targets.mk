@@ -16,7 +16,7 @@ FIRMWARE_TEST_PACKAGES := libgtest-dev clang-format clang-tidy
 CMSIS_DSP := $(abspath $(FIRMWARE_BUILD)/cmsis_dsp)
 FIRMWARE_SOURCES := $(shell find firmware -name '*.cpp' -o -name '*.c' -o -name '*.h')
 # The engine that needs TensorFlow Lite Micro's headers is checked where those are: docker/.
-TIDY_HOST_SOURCES := $(shell find firmware/app firmware/base firmware/dsp firmware/engine/npu \
+TIDY_HOST_SOURCES := $(shell find firmware/api firmware/app firmware/examples firmware/base firmware/dsp firmware/engine/npu \
 	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*')
 TIDY_BOARD_SOURCES := $(shell find firmware/platform/corstone300 -name '*.cpp')
 

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "model/package.h"
 #include "platform/platform.h"
+#include "platform/services.h"
 #include "report/report.h"
 
 namespace enhancer {

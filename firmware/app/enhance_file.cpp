@@ -1,8 +1,8 @@
 #include <cstring>
 
+#include "api/stream_enhancer.h"
 #include "app/commands.h"
 #include "app/run_statistics.h"
-#include "app/stream_enhancer.h"
 #include "app/wav.h"
 
 namespace enhancer {

@@ -3,6 +3,7 @@
 #include "app/commands.h"
 #include "app/run_statistics.h"
 #include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "platform/platform.h"
+#include "platform/services.h"
 #include "report/report.h"
 
 namespace enhancer {

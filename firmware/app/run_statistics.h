@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "app/stream_enhancer.h"
+#include "api/stream_enhancer.h"
 
 namespace enhancer {
 

@@ -5,7 +5,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "dsp/frame.h"
-#include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 

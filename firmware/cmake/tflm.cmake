@@ -29,10 +29,10 @@ add_custom_command(OUTPUT ${_header}
   COMMAND Python3::Interpreter ${_generator} ${_header} ${TFLM_MODELS}
   DEPENDS ${_generator} ${TFLM_MODELS} VERBATIM)
 
-target_sources(enhancer PRIVATE engine/tflm/ethos_u_driver.cpp engine/tflm/messages.cpp
+target_sources(application PRIVATE engine/tflm/ethos_u_driver.cpp engine/tflm/messages.cpp
   engine/tflm/tflm_engine.cpp ${_header})
-target_include_directories(enhancer PRIVATE "${CMAKE_BINARY_DIR}/generated")
-target_compile_definitions(enhancer PRIVATE ENHANCER_HAS_TFLM=1)
-target_link_libraries(enhancer PUBLIC tflm)
+target_include_directories(application PRIVATE "${CMAKE_BINARY_DIR}/generated")
+target_compile_definitions(application PRIVATE ENHANCER_HAS_TFLM=1)
+target_link_libraries(application PUBLIC tflm)
 # Arm's driver keeps a few bytes of its own on a heap.
-target_link_options(enhancer PUBLIC --specs=nosys.specs -Wl,--defsym=heap_bytes=4096)
+target_link_options(application PUBLIC --specs=nosys.specs -Wl,--defsym=heap_bytes=4096)

@@ -32,6 +32,9 @@ class Arena {
     return memory_.subspan(start, memory_.size() - start);
   }
 
+  /// Of all that was asked for.
+  std::uint64_t used_bytes() const { return used_; }
+
   Status status() const {
     return used_ <= memory_.size()
                ? kOk

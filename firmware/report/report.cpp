@@ -1,6 +1,6 @@
 #include "report/report.h"
 
-#include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace {

@@ -6,6 +6,7 @@
 #include "package_builder.h"
 #include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace fake {

@@ -7,7 +7,7 @@
 #include "fake_platform.h"
 #include "model/container.h"
 #include "package_builder.h"
-#include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace {

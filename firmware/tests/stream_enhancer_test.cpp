@@ -1,4 +1,4 @@
-#include "app/stream_enhancer.h"
+#include "api/stream_enhancer.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include "fake_platform.h"
 #include "model/container.h"
 #include "package_builder.h"
-#include "platform/platform.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace {

@@ -3,6 +3,21 @@
 #include <cstring>
 
 namespace enhancer {
+namespace {
+
+bool copies_weights(const ModelPackage& package) {
+  return package.npu_job.weights_placement == WeightsPlacement::kSramAtBoot;
+}
+
+}  // namespace
+
+std::uint64_t NpuEngine::arena_bytes(const ModelPackage& package) {
+  Arena memory({});
+  memory.take(copies_weights(package) ? package.npu_weights.size() : 0);
+  memory.take(package.npu_job.arena_bytes);
+  memory.take(package.state_in.bytes());
+  return memory.used_bytes();
+}
 
 Status NpuEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   const NpuJobHeader& header = package.npu_job;
@@ -13,7 +28,7 @@ Status NpuEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
     return status;
   }
   Arena memory(arena);
-  const bool copy_weights = header.weights_placement == WeightsPlacement::kSramAtBoot;
+  const bool copy_weights = copies_weights(package);
   const Span<std::uint8_t> copied = memory.take(copy_weights ? package.npu_weights.size() : 0);
   const Span<std::uint8_t> tensors = memory.take(header.arena_bytes);
   states_.load(package, memory);

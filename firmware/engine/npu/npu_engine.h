@@ -9,6 +9,9 @@ namespace enhancer {
 /// Runs a model that Vela mapped to the NPU as a whole: one command stream, no interpreter.
 class NpuEngine final : public Engine {
  public:
+  /// What load() takes of its arena.
+  static std::uint64_t arena_bytes(const ModelPackage& package);
+
   const char* name() const override { return "npu"; }
   bool accepts(const ModelPackage& package) const override { return !package.npu_stream.empty(); }
   Status load(const ModelPackage& package, Span<std::uint8_t> arena) override;

@@ -5,6 +5,7 @@
 #include "platform/corstone300/registers.h"
 #include "platform/ethos_u55_registers.h"
 #include "platform/platform.h"
+#include "platform/services.h"
 
 extern "C" {
 extern std::uint32_t linker_stack_limit;

@@ -11,6 +11,7 @@
 #include "npu_device.h"
 #include "platform/ethos_u55_registers.h"
 #include "platform/host/host_npu.h"
+#include "platform/services.h"
 
 namespace enhancer {
 namespace {

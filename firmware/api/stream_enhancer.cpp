@@ -1,4 +1,4 @@
-#include "app/stream_enhancer.h"
+#include "api/stream_enhancer.h"
 
 #include <algorithm>
 #include <cstring>

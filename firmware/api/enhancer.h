@@ -1,0 +1,57 @@
+#pragma once
+
+/* Speech enhancement hop by hop, as a library: libenhancer.a. No heap, no files, no console; all
+ * memory is the caller's. docs/firmware.md tells how to put it into a firmware of your own.
+ *
+ *   static struct enhancer_instance enhancer;
+ *   size_t arena_bytes;
+ *   enhancer_arena_bytes(package, package_bytes, &arena_bytes);
+ *   enhancer_init(&enhancer, package, package_bytes, arena, arena_bytes);
+ *   for (;;) enhancer_process(&enhancer, in, out);
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ENHANCER_RATE_HZ 16000
+/* 16 ms. What comes out is one hop later than what went in. */
+#define ENHANCER_HOP_SAMPLES 256
+#define ENHANCER_ALIGNMENT 16
+
+/* Working memory of the CPU, best in the fastest RAM; the content is the library's. */
+struct enhancer_instance {
+  uint64_t opaque[3072];
+};
+
+/* 0, or a code of docs/firmware.md. */
+typedef int enhancer_status;
+
+/* Name of a status, for example "npu_timeout". */
+const char* enhancer_status_name(enhancer_status status);
+
+/* Check a model package, which may lie in flash and is aligned to ENHANCER_ALIGNMENT, and say how
+ * large an arena it needs. */
+enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
+                                     size_t* arena_bytes);
+
+/* Prepare to enhance. `package` and `arena` must stay where they are. The arena is aligned to
+ * ENHANCER_ALIGNMENT and reachable for the NPU. There is one NPU, hence one enhancer at a time. */
+enhancer_status enhancer_init(struct enhancer_instance* enhancer, const void* package,
+                              size_t package_bytes, void* arena, size_t arena_bytes);
+
+/* Enhance one hop; `in` and `out` may be the same. After an error the NPU has been reset and `out`
+ * is the input, unchanged: go on with the next hop, or stop. */
+enhancer_status enhancer_process(struct enhancer_instance* enhancer,
+                                 const int16_t in[ENHANCER_HOP_SAMPLES],
+                                 int16_t out[ENHANCER_HOP_SAMPLES]);
+
+/* Forget all audio, as between two calls. */
+void enhancer_reset(struct enhancer_instance* enhancer);
+
+#ifdef __cplusplus
+}
+#endif

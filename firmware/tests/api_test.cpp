@@ -1,0 +1,218 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "api/enhancer.h"
+#include "api/stream_enhancer.h"
+#include "base/saturate.h"
+#include "base/status.h"
+#include "engine/npu/npu_engine.h"
+#include "examples/microphone_loop.h"
+#include "fake_platform.h"
+#include "model/container.h"
+#include "package_builder.h"
+
+namespace enhancer {
+namespace {
+
+using Hop = std::vector<std::int16_t>;
+
+/// A network whose mask is its features.
+bool echo_network() {
+  auto* arena = static_cast<std::uint8_t*>(fake::npu_pointer(0x088));
+  std::memcpy(arena + fake::kMaskOffset, arena + fake::kFeaturesOffset, fake::kBands);
+  fake::platform().npu_registers[0x004] = 1U << 5;
+  return true;
+}
+
+Hop tone(int index) {
+  Hop hop(ENHANCER_HOP_SAMPLES);
+  for (std::size_t n = 0; n < hop.size(); ++n) {
+    const auto time = static_cast<double>(index * ENHANCER_HOP_SAMPLES + static_cast<int>(n));
+    hop[n] = static_cast<std::int16_t>(std::lround(9000 * std::sin(time * 0.1)));
+  }
+  return hop;
+}
+
+class ApiTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fake::reset();
+    fake::platform().on_run = echo_network;
+    set_package(fake::PackageParts());
+  }
+  void set_package(const fake::PackageParts& parts) {
+    const fake::Bytes content = parts.build();
+    package_.assign((content.size() + 15) / 16, {});
+    std::memcpy(package_.data(), content.data(), content.size());
+    package_bytes_ = content.size();
+  }
+  Error init(std::size_t arena_bytes) {
+    return static_cast<Error>(
+        enhancer_init(&instance_, package_.data(), package_bytes_, arena_, arena_bytes));
+  }
+  Hop process(const Hop& in) {
+    Hop out(in.size());
+    EXPECT_EQ(enhancer_process(&instance_, in.data(), out.data()), 0);
+    return out;
+  }
+
+  struct alignas(ENHANCER_ALIGNMENT) Block {
+    std::uint8_t bytes[ENHANCER_ALIGNMENT];
+  };
+  std::vector<Block> package_;
+  std::size_t package_bytes_ = 0;
+  alignas(ENHANCER_ALIGNMENT) std::uint8_t arena_[4096] = {};
+  enhancer_instance instance_ = {};
+};
+
+TEST_F(ApiTest, TheArenaIsExactlyAsLargeAsItSays) {
+  for (const std::uint32_t placement : {0U, 1U}) {
+    fake::PackageParts parts;
+    fake::patch(parts.sections[Section::kNpuJob], 12, placement);
+    set_package(parts);
+    std::size_t bytes = 0;
+    ASSERT_EQ(enhancer_arena_bytes(package_.data(), package_bytes_, &bytes), 0);
+    EXPECT_EQ(bytes, fake::kArenaBytes + 16 + placement * 48);
+    EXPECT_EQ(init(bytes), Error::kNone);
+    EXPECT_EQ(init(bytes - 1), Error::kArenaTooSmall);
+  }
+}
+
+TEST_F(ApiTest, EnhancesAsTheClassUnderIt) {
+  ModelPackage package;
+  const auto* content = reinterpret_cast<const std::uint8_t*>(package_.data());
+  ASSERT_TRUE(parse_package({content, package_bytes_}, package).ok());
+  alignas(16) std::uint8_t arena[4096];
+  NpuEngine engine;
+  ASSERT_TRUE(engine.load(package, arena).ok());
+  StreamEnhancer stream;
+  stream.start(engine, package);
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  for (int index = 0; index < 6; ++index) {
+    const Hop noisy = tone(index);
+    float hop[kHopSamples];
+    for (std::size_t n = 0; n < kHopSamples; ++n) {
+      hop[n] = static_cast<float>(noisy[n]) / 32768.0F;
+    }
+    HopCost cost;
+    ASSERT_TRUE(stream.process(hop, hop, cost).ok());
+    const Hop enhanced = process(noisy);
+    for (std::size_t n = 0; n < kHopSamples; ++n) {
+      EXPECT_EQ(enhanced[n], saturate<std::int16_t>(hop[n] * 32768.0F));
+    }
+  }
+}
+
+TEST_F(ApiTest, ResetForgetsAllAudio) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  const Hop first = process(tone(0));
+  const Hop second = process(tone(1));
+  enhancer_reset(&instance_);
+  EXPECT_EQ(process(tone(0)), first);
+  EXPECT_EQ(process(tone(1)), second);
+}
+
+TEST_F(ApiTest, InputAndOutputMayBeTheSame) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  process(tone(0));
+  const Hop expected = process(tone(1));
+  enhancer_reset(&instance_);
+  process(tone(0));
+  Hop hop = tone(1);
+  EXPECT_EQ(enhancer_process(&instance_, hop.data(), hop.data()), 0);
+  EXPECT_EQ(hop, expected);
+}
+
+TEST_F(ApiTest, RefusesWhatItCannotRun) {
+  std::size_t bytes = 1;
+  EXPECT_STREQ(enhancer_status_name(enhancer_arena_bytes(package_.data(), 8, &bytes)),
+               "package_missing");
+  EXPECT_EQ(bytes, 0U);
+  fake::PackageParts plain;
+  plain.sections.erase(Section::kFrontEnd);
+  set_package(plain);
+  EXPECT_EQ(init(sizeof arena_), Error::kPackageNoFrontEnd);
+  fake::PackageParts without_npu;
+  for (const auto kind : {Section::kNpuJob, Section::kNpuStream, Section::kNpuWeights}) {
+    without_npu.sections.erase(kind);
+  }
+  set_package(without_npu);
+  EXPECT_EQ(init(sizeof arena_), Error::kPackageNoEngine);
+}
+
+TEST_F(ApiTest, AFailedHopPassesThroughAndTheNextOneIsEnhanced) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  process(tone(0));
+  fake::platform().on_run = [] {
+    fake::platform().npu_registers[0x004] = 1U << 2;
+    return true;
+  };
+  const Hop noisy = tone(1);
+  Hop out(noisy.size());
+  EXPECT_STREQ(enhancer_status_name(enhancer_process(&instance_, noisy.data(), out.data())),
+               "npu_bus_fault");
+  EXPECT_EQ(out, noisy);
+  fake::platform().on_run = echo_network;
+  process(tone(2));
+}
+
+class MicrophoneLoopTest : public ApiTest {
+ protected:
+  void SetUp() override {
+    ApiTest::SetUp();
+    ASSERT_EQ(microphone_loop_init(&loop_, package_.data(), package_bytes_, arena_, sizeof arena_),
+              0);
+    ASSERT_EQ(init(sizeof other_arena_), Error::kNone);
+  }
+  /// The DMA records a hop and plays what lies in the same pair, then interrupts.
+  Hop exchange(const Hop& recorded) {
+    Hop played(loop_.speaker[pair_], loop_.speaker[pair_] + ENHANCER_HOP_SAMPLES);
+    std::memcpy(loop_.microphone[pair_], recorded.data(), sizeof loop_.microphone[pair_]);
+    pair_ = microphone_loop_interrupt(&loop_);
+    return played;
+  }
+
+  microphone_loop loop_ = {};
+  alignas(ENHANCER_ALIGNMENT) std::uint8_t other_arena_[4096] = {};
+  std::uint32_t pair_ = 0;
+};
+
+TEST_F(MicrophoneLoopTest, PlaysEveryHopTwoHopsLater) {
+  ASSERT_EQ(
+      enhancer_init(&instance_, package_.data(), package_bytes_, other_arena_, sizeof other_arena_),
+      0);
+  std::vector<Hop> enhanced;
+  for (int index = 0; index < 8; ++index) {
+    const Hop played = exchange(tone(index));
+    if (index >= 2) {
+      EXPECT_EQ(played, enhanced[static_cast<std::size_t>(index - 2)]) << index;
+    }
+    microphone_loop_poll(&loop_);
+    microphone_loop_poll(&loop_);  // Nothing to do.
+    enhanced.push_back(process(tone(index)));
+  }
+  EXPECT_EQ(loop_.late_hops, 0U);
+  EXPECT_EQ(loop_.failed_hops, 0U);
+}
+
+TEST_F(MicrophoneLoopTest, CountsLateAndFailedHopsAndGoesOn) {
+  exchange(tone(0));
+  microphone_loop_poll(&loop_);
+  exchange(tone(1));
+  exchange(tone(2));
+  EXPECT_EQ(exchange(tone(3)), tone(1));
+  microphone_loop_poll(&loop_);
+  EXPECT_EQ(loop_.late_hops, 2U);
+  EXPECT_EQ(loop_.enhanced_hops, 4U);
+  fake::platform().on_run = [] { return false; };
+  exchange(tone(4));
+  microphone_loop_poll(&loop_);
+  EXPECT_EQ(loop_.failed_hops, 1U);
+  EXPECT_EQ(0, std::memcmp(loop_.speaker[0], tone(4).data(), sizeof loop_.speaker[0]));
+}
+
+}  // namespace
+}  // namespace enhancer
