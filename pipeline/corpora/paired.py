@@ -20,6 +20,7 @@ from pipeline.corpora.store import (
     Clip,
     Duplicates,
     Store,
+    StoredClip,
     StoreError,
     StoreSummary,
     StoreWriter,
@@ -148,6 +149,23 @@ def check_paired(clean: Store, noisy: Store) -> None:
         )
 
 
+def scored_pairs(clips: Sequence[StoredClip], count: int) -> Sequence[StoredClip]:
+    """Up to `count` clips, evenly spread."""
+    return clips[:: -(-len(clips) // count)]
+
+
+def scoring_note(part: str, clips: Sequence[StoredClip], count: int) -> str | None:
+    """What of the pairs of a part is not scored; None if all are, from end to end."""
+    scored = scored_pairs(clips, count)
+    cut = sum(clip.length > MAX_SCORED_S * RATE_HZ for clip in scored)
+    if len(scored) == len(clips) and not cut:
+        return None
+    return (
+        f"{part}: {len(scored)} of {len(clips)} pairs are scored, evenly spread, {cut} of them cut "
+        f"to the {MAX_SCORED_S:g} s of most speech"
+    )
+
+
 def paired_mixtures(clean: Store, noisy: Store, *, count: int) -> Iterator[Mixture]:
     """Up to `count` whole pairs, evenly spread over the store, in its order.
 
@@ -157,8 +175,8 @@ def paired_mixtures(clean: Store, noisy: Store, *, count: int) -> Iterator[Mixtu
     60 dB, and rounded to a multiple of 3 dB, so that tables have a column for each of a few groups.
     """
     check_paired(clean, noisy)
-    for number in range(0, len(clean.clips), -(-len(clean.clips) // count)):
-        clip = clean.clips[number]
+    kinds = {clip.name: clip.kind for clip in noisy.clips}
+    for clip in scored_pairs(clean.clips, count):
         start, length = clip.start, clip.length
         if length > MAX_SCORED_S * RATE_HZ:
             length = round(MAX_SCORED_S * RATE_HZ)
@@ -171,7 +189,7 @@ def paired_mixtures(clean: Store, noisy: Store, *, count: int) -> Iterator[Mixtu
             noisy=mixed,
             clean=target,
             snr_db=SNR_GROUP_DB * round(snr_db / SNR_GROUP_DB),
-            noise_kind=noisy.clips[number].kind,
+            noise_kind=kinds[clip.name],
         )
 
 

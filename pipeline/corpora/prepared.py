@@ -15,7 +15,12 @@ from pipeline.corpora.augment import Extras, render_noise, render_rooms, render_
 from pipeline.corpora.listing import FolderError
 from pipeline.corpora.material import Material
 from pipeline.corpora.mixing import Mixer
-from pipeline.corpora.paired import PairedMixer, build_paired_stores, paired_mixtures
+from pipeline.corpora.paired import (
+    PairedMixer,
+    build_paired_stores,
+    paired_mixtures,
+    scoring_note,
+)
 from pipeline.corpora.parts import is_anonymous
 from pipeline.corpora.store import (
     NOISE,
@@ -107,9 +112,12 @@ class Corpus:
         """The fixed mixtures of "valid" or "test"; ready-made pairs where that is the corpus."""
         if self._paired:
             clean, noisy = open_split(self.folder, split, NOISY)
-            count = MIXTURES_PER_SNR[split] * len(SNRS_DB[split])
-            return paired_mixtures(clean, noisy, count=count)
+            return paired_mixtures(clean, noisy, count=_mixtures_of(split))
         return load_mixtures(self.folder / split / LIST_NAME, *open_split(self.folder, split))
+
+
+def _mixtures_of(part: str) -> int:
+    return MIXTURES_PER_SNR[part] * len(SNRS_DB[part])
 
 
 def open_split(folder: Path, split: str, other: str = NOISE) -> tuple[Store, Store]:
@@ -183,7 +191,10 @@ def prepare(
             summaries.append(_summary(part, role, clips, written))
     shutil.rmtree(recorded)
     for part in ("valid", "test"):
-        if NOISE in roles:
+        if NOISY in roles:
+            note = scoring_note(part, chosen[part, NOISY], _mixtures_of(part))
+            notes += [note] if note else []
+        else:
             _write_mixture_list(folder / part, part, seed, material.published)
         _check_mixtures(folder, part)
     return Preparation(tuple(summaries), tuple(left_out), tuple(notes))

@@ -251,7 +251,12 @@ def test_whole_pairs_are_scored_and_of_long_ones_the_part_with_speech(
             record(f"clean/{file}", clean)
             record(f"noisy/{file}", clean + 0.02 * rng.standard_normal(clean.size))
     material = material_of("paired", clean_dir=tmp_path / "clean", noisy_dir=tmp_path / "noisy")
-    prepare(material, tmp_path / "corpus")
+    made = prepare(material, tmp_path / "corpus")
+    for part in ("valid", "test"):
+        assert (
+            f"{part}: 3 of 3 pairs are scored, evenly spread, 1 of them cut to the 10 s of most "
+            in ("\n".join(made.notes))
+        )
     mixtures = {m.name.split("_")[1]: m for m in Corpus(tmp_path / "corpus").mixtures("valid")}
     assert {name: m.clean.size for name, m in mixtures.items()} == {
         "short": 8_000,
@@ -262,6 +267,19 @@ def test_whole_pairs_are_scored_and_of_long_ones_the_part_with_speech(
         assert mixture.noisy.size == mixture.clean.size
         assert mixture.snr_db == 15  # 14 dB, in steps of 3
     assert np.mean(mixtures["long"].clean != 0) == pytest.approx(1.0, abs=0.01)
+
+
+def test_how_many_pairs_are_scored_is_said(
+    pairs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = material_of("paired", clean_dir=pairs[0], noisy_dir=pairs[1])
+    assert prepare(material, tmp_path / "all").notes == ()
+    monkeypatch.setattr(prepared, "MIXTURES_PER_SNR", {"valid": 1, "test": 1})
+    monkeypatch.setattr(prepared, "SNRS_DB", {"valid": (0.0, 5.0), "test": (0.0, 5.0)})
+    notes = prepare(material, tmp_path / "some").notes
+    assert [note.split(",")[0] for note in notes] == [
+        f"{part}: 2 of 3 pairs are scored" for part in ("valid", "test")
+    ]
 
 
 def test_offsets_of_own_recordings_are_removed(record: Callable[..., Path], tmp_path: Path) -> None:
