@@ -43,6 +43,8 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
         ),
         default=default,
         args=rest,
+        # Which network it is stands in the file alone.
+        config=(tyro.conf.AvoidSubcommands,),
     )
     root = known.run_dir or Path("runs") / known.config.stem
     return config, RunDir(root), known.force

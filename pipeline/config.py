@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from pydantic import (
@@ -461,7 +461,11 @@ def load(path: Path) -> Config:
 def _explain(error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        parts = [str(part) for part in problem["loc"]]
+        if parts[:1] == ["model"]:
+            # The second part says which network's settings these are.
+            del parts[1:2]
+        key = ".".join(parts)
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, _keys(Config), n=1, cutoff=0.0)
             lines.append(f"unknown setting {key!r}; did you mean {close[0]!r}?")
@@ -478,6 +482,8 @@ def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
     names: list[str] = []
     for name, field in section.model_fields.items():
         names.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names += _keys(field.annotation, f"{prefix}{name}.")
+        for annotation in (field.annotation, *get_args(field.annotation)):
+            kind = getattr(annotation, "__origin__", annotation)
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                names += _keys(kind, f"{prefix}{name}.")
     return names

@@ -27,7 +27,7 @@ def check(config: Config) -> None:
     if path is None:
         return
     given, graph = Trained.load(path), config.model.define()
-    if given.graph != graph:
+    if given.graph != graph.folded():
         raise InputError(
             f"train.initial_weights = {str(path)!r} holds a network of matrices "
             f"{_matrices(given.graph)}; that of [model] has {_matrices(graph)}: make them equal"

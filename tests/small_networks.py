@@ -46,7 +46,7 @@ def with_ranks(trained: Trained, ranks: tuple[int, ...], seed: int = 0) -> Train
 def trained_looking(trained: Trained, seed: int, sparsity: float = 0.0) -> Trained:
     """Weights larger than at initialization, biases, a random mask."""
     random = np.random.default_rng(seed)
-    arrays = {}
+    arrays = dict(trained.arrays)
     for matrix, shape in trained.graph.matrices().items():
         kernel = trained.arrays[f"{matrix}/kernel"] * np.float32(random.uniform(0.5, 3.0))
         bias = random.normal(scale=0.5, size=shape[1]).astype(np.float32)

@@ -4,7 +4,22 @@ A network is one module: settings whose `define` gives the graph of a hop. It is
 nowhere else.
 """
 
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from pipeline.networks.convnet import ConvNet
 from pipeline.networks.tinylstms import TinyLSTMs
 
-Network = TinyLSTMs
 DEFAULT_NETWORK = TinyLSTMs()
+
+
+def _network(settings: Any) -> str:
+    named = settings.get("network") if isinstance(settings, dict) else settings.network
+    return str(named or DEFAULT_NETWORK.network)
+
+
+Network = Annotated[
+    Annotated[TinyLSTMs, Tag("tinylstms")] | Annotated[ConvNet, Tag("convnet")],
+    Discriminator(_network),
+]

@@ -165,6 +165,10 @@ class HopGraph:
         nodes = tuple(by_name.get(node.name, node) for node in self.nodes)
         return dataclasses.replace(self, nodes=nodes, **changes)
 
+    def folded(self) -> "HopGraph":
+        """The graph without batch normalization, see `Trained.folded`."""
+        return self.replace([dataclasses.replace(node, normalize=False) for node in self.nodes])
+
     def to_json(self) -> Any:
         """JSON data; what is as usual is left out."""
         return _ADAPTER.dump_python(self, mode="json", exclude_defaults=True)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FORMAT = "network/1"
 HEADER = "network"
 PARTS = ("kernel", "bias", "mask")
+# Of a batch-normalized matrix, and what each starts from.
+NORMALIZED = {"gain": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
+NORM_EPSILON = 1e-3
 FRONT_END = ("mean", "deviation")
 
 
@@ -34,7 +37,8 @@ class Trained:
         graph: what is computed.
         front_end: feature standardization it was trained with.
         arrays: float32 ``<matrix>/kernel|mask`` ``[inputs, outputs]`` and ``<matrix>/bias``
-            ``[outputs]`` of every matrix.
+            ``[outputs]`` of every matrix; a network that is not yet `folded` also has those of its
+            batch normalizations, ``<matrix>/gain|offset|mean|variance`` ``[outputs]``.
         scheme: numeric scheme it was trained in, with a grid for every role of the graph.
     """
 
@@ -53,14 +57,29 @@ class Trained:
         """Number of all elements of the matrices' ``kernel``, ``bias`` or ``mask``."""
         return sum(array.size for name, array in self.arrays.items() if name.endswith(f"/{part}"))
 
+    def folded(self) -> "Trained":
+        """The same function with its batch normalizations made part of kernels and biases."""
+        arrays = {n: a for n, a in self.arrays.items() if n.rpartition("/")[2] in PARTS}
+        for node in self.graph.nodes:
+            if node.normalize:
+                gain, offset, mean, variance = (
+                    self.arrays[f"{node.matrix}/{part}"] for part in NORMALIZED
+                )
+                factor = gain / np.sqrt(variance + np.float32(NORM_EPSILON))
+                arrays[f"{node.matrix}/kernel"] = arrays[f"{node.matrix}/kernel"] * factor
+                bias = (arrays[f"{node.matrix}/bias"] - mean) * factor + offset
+                arrays[f"{node.matrix}/bias"] = bias
+        return dataclasses.replace(self, graph=self.graph.folded(), arrays=arrays)
+
     def save(self, path: Path) -> None:
-        """Write a safetensors file.
+        """Write a safetensors file, folded.
 
         Masks are packed bits, left out where they are all ones; kernels whose values are whole
         steps of an int8 grid are stored as those.
         """
+        folded = self.folded()
         tensors: dict[str, NDArray[Any]] = {}
-        for name, array in self.arrays.items():
+        for name, array in folded.arrays.items():
             if name.endswith("/mask"):
                 if not np.all(array == 1):
                     tensors[name] = np.packbits(array != 0)
@@ -68,14 +87,15 @@ class Trained:
                 tensors[name] = np.ascontiguousarray(array)
         scales = {}
         for name in self.graph.matrices():
-            steps, scale = integer_steps(self.arrays[f"{name}/kernel"])
-            if np.array_equal(steps * np.float32(scale), self.arrays[f"{name}/kernel"]):
+            kernel = folded.arrays[f"{name}/kernel"]
+            steps, scale = integer_steps(kernel)
+            if np.array_equal(steps * np.float32(scale), kernel):
                 tensors[f"{name}/kernel"], scales[name] = steps, scale
         for part in FRONT_END:
             tensors[f"front_end/{part}"] = getattr(self.front_end, part)
         header = {
             "format": FORMAT,
-            "graph": self.graph.to_json(),
+            "graph": folded.graph.to_json(),
             "scheme": self.scheme.to_json(),
             "scales": scales,
             "conditioned": self.front_end.conditioned,
@@ -111,6 +131,10 @@ def untrained(network: NetworkSettings, front_end: FrontEnd, seed: int) -> Train
     for matrix, shape in graph.matrices().items():
         arrays.setdefault(f"{matrix}/bias", np.zeros(shape[1], np.float32))
         arrays[f"{matrix}/mask"] = np.ones(shape, np.float32)
+    for node in graph.nodes:
+        if node.normalize:
+            for part, value in NORMALIZED.items():
+                arrays[f"{node.matrix}/{part}"] = np.full(node.channels, value, np.float32)
     return Trained(graph, front_end, arrays)
 
 

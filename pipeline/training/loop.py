@@ -128,7 +128,7 @@ def fit(
     ) -> tuple["tf.Tensor", list["tf.Tensor"]]:
         with tf.GradientTape() as tape:
             tape.watch(masks)
-            mask = model(arrays["features"])
+            mask = model(arrays["features"], training=True)
             loss = enhancement_loss(mask, Batch(**arrays), settings.spectral_weight)
             if teacher is not None and settings.distillation_weight > 0:
                 imitation = imitation_loss(mask, teacher(arrays["features"]), Batch(**arrays))

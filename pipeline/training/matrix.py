@@ -3,8 +3,11 @@
 import numpy as np
 
 from pipeline.keras import tf, tf_keras
+from pipeline.networks.trained import NORM_EPSILON, NORMALIZED, PARTS
 from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
 from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid
+
+NORM_MOMENTUM = 0.99
 
 
 class Matrix(tf_keras.layers.Layer):
@@ -15,13 +18,22 @@ class Matrix(tf_keras.layers.Layer):
     quantization, hence training sees exactly the integers that are shipped.
     """
 
-    def __init__(self, name: str, shape: tuple[int, int], quantized: bool) -> None:
+    def __init__(
+        self, name: str, shape: tuple[int, int], quantized: bool, normalized: bool = False
+    ) -> None:
         super().__init__(name=name)
         self._quantized = quantized
         self._codebook: tf.Variable | None = None
         self.kernel = self._variable("kernel", shape, "zeros")
         self.bias = self._variable("bias", shape[1:], "zeros")
         self.mask = self._variable("mask", shape, "ones", trainable=False)
+        self.parts: tuple[str, ...] = PARTS
+        if normalized:
+            self.parts = (*PARTS, *NORMALIZED)
+            self.gain = self._variable("gain", shape[1:], "ones")
+            self.offset = self._variable("offset", shape[1:], "zeros")
+            self.mean = self._variable("mean", shape[1:], "zeros", trainable=False)
+            self.variance = self._variable("variance", shape[1:], "ones", trainable=False)
 
     def _variable(
         self, name: str, shape: tuple[int, ...], initializer: object, trainable: bool = True
@@ -35,6 +47,27 @@ class Matrix(tf_keras.layers.Layer):
         """``(inputs, outputs)``."""
         rows, columns = self.kernel.shape
         return int(rows), int(columns)
+
+    def normalized(self, sums: "tf.Tensor", training: bool) -> "tf.Tensor":
+        """Batch-normalize ``[..., outputs]`` (Ioffe & Szegedy, 2015) over all other axes.
+
+        While training by the batch's own moments, which the running ones follow.
+        """
+        rows = tf.reshape(sums, [-1, 1, 1, sums.shape[-1]])
+        empty = tf.zeros([0])
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=rows,
+            scale=self.gain,
+            offset=self.offset,
+            mean=empty if training else self.mean,
+            variance=empty if training else self.variance,
+            epsilon=NORM_EPSILON,
+            is_training=training,
+        )
+        if training:
+            for running, now in ((self.mean, mean), (self.variance, variance)):
+                running.assign_add((1 - NORM_MOMENTUM) * (now - running))
+        return tf.reshape(y, tf.shape(sums))
 
     def share_weights(self) -> "tf.Variable":
         """Let the matrix hold few distinct integers.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.networks.graph import HopGraph, Node
-from pipeline.networks.trained import PARTS, check_array
+from pipeline.networks.trained import check_array
 from pipeline.quantization.fake import on_grid, product_on_grid
 from pipeline.quantization.scheme import Scheme
 from pipeline.training.lstm import LstmKernel
@@ -42,10 +42,14 @@ class SequenceModel(tf_keras.Model):
         self.graph, self.scheme = graph, scheme
         self.grids = {name: scheme.grid(role) for name, role in graph.roles().items()}
         self.matrices = [
-            Matrix(name, shape, scheme.quantize_weights) for name, shape in graph.matrices().items()
+            Matrix(node.matrix, graph.matrix_shape(node), scheme.quantize_weights, node.normalize)
+            for node in graph.nodes
+            if node.matrix is not None
         ]
         self._of = {matrix.name: matrix for matrix in self.matrices}
         self.set_arrays(arrays)
+        found = {node.name: _window(graph, node) for node in graph.nodes}
+        self.windows = {name: delay for name, delay in found.items() if delay is not None}
         self._rings = graph.recurrences()
         self._kernels = {
             ring: LstmKernel(graph, ring, self._of, self.grids)
@@ -113,16 +117,24 @@ class SequenceModel(tf_keras.Model):
         elif node.op == "sub":
             y = x[0] - x[1]
         else:
-            y = self._sums(node, x[0])
+            y = self._product(node, x[0])
+        return self.finished(node, y, training)
+
+    def finished(self, node: Node, y: "tf.Tensor", training: bool) -> "tf.Tensor":
+        """Bias, normalization, limits and grid of a product or sum."""
+        grid = self.grids[node.name]
+        if node.matrix is not None:
+            matrix = self._of[node.matrix]
+            y += matrix.bias_value(self.grids[node.inputs[0]])
+            y = matrix.normalized(y, training) if node.normalize else y
         if node.limit is not None:
             y = tf.clip_by_value(y, -node.limit, node.limit)
         return on_grid(tf.nn.relu(y) if node.relu else y, grid)
 
-    def _sums(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
-        matrix = self._of[str(node.matrix)]
-        weights, bias = matrix.value(), matrix.bias_value(self.grids[node.inputs[0]])
+    def _product(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
+        weights = self._of[str(node.matrix)].value()
         if node.op == "product":
-            return x @ weights + bias
+            return x @ weights
         bands, channels = self.graph[node.inputs[0]].shape
         rows = tf.reshape(x, [-1, 1, bands, channels])
         if node.op == "conv":
@@ -131,14 +143,28 @@ class SequenceModel(tf_keras.Model):
         else:
             kernel = tf.reshape(weights, [1, node.kernel, channels, 1])
             sums = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "SAME")
-        return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape]) + bias
+        return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape])
+
+    def over_time(self, node: Node, delays: tuple[int, ...], x: "tf.Tensor") -> "tf.Tensor":
+        """Sums of a convolution that reads `x` and its evenly delayed frames, for all hops at once.
+
+        The values are those of `compute`; one dilated convolution makes no copy of every frame.
+        """
+        taps, dilation = len(delays) + 1, delays[-1]
+        weights = self._of[str(node.matrix)].value()
+        channels = x.shape[-1]
+        kernel = tf.reshape(weights, [node.kernel, taps, channels, node.channels])
+        side = node.kernel // 2
+        padded = tf.pad(x, [[0, 0], [delays[0], 0], [side, side], [0, 0]])
+        kernel = tf.transpose(kernel, [1, 0, 2, 3])
+        return tf.nn.conv2d(padded, kernel, 1, "VALID", dilations=[dilation, 1])
 
     def get_arrays(self) -> dict[str, NDArray[np.float32]]:
         """All parameters and masks by name, see `Trained`."""
         return {
             f"{matrix.name}/{part}": getattr(matrix, part).numpy()
             for matrix in self.matrices
-            for part in PARTS
+            for part in matrix.parts
         }
 
     def set_arrays(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
@@ -148,7 +174,7 @@ class SequenceModel(tf_keras.Model):
             InputError: an array is missing or has another shape; names it.
         """
         for matrix in self.matrices:
-            for part in PARTS:
+            for part in matrix.parts:
                 name, variable = f"{matrix.name}/{part}", getattr(matrix, part)
                 if name not in arrays:
                     raise InputError(f"tensor {name!r} is missing")
@@ -182,6 +208,10 @@ class _Sequence:
         elif node.op == "delay":
             x = self._value(node.inputs[0])
             value = tf.concat([_shifted(x, delay) for delay in node.delays], axis=-1)
+        elif node.name in self._model.windows:
+            delay = self._model.windows[node.name]
+            sums = self._model.over_time(node, delay.delays, self._value(delay.inputs[0]))
+            value = self._model.finished(node, sums, self._training)
         else:
             inputs = [self._value(name) for name in node.inputs]
             value = self._model.compute(node, inputs, self._training)
@@ -193,10 +223,23 @@ class _Sequence:
         inside = [node for node in self._graph.nodes if node.name in ring]
         outside = dict.fromkeys(n for node in inside for n in node.inputs if n not in ring)
         inputs = {name: self._value(name) for name in outside}
-        if kernel := self._model._kernels.get(ring):
+        kernel = self._model._kernels.get(ring)
+        if kernel is not None:
             self._known[kernel.output] = kernel(inputs[kernel.reads])
         else:
             self._known |= _scan(self._model, inside, inputs)
+
+
+def _window(graph: HopGraph, node: Node) -> Node | None:
+    """The delay that a convolution reads beside the tensor it delays, if its hops are even."""
+    read = graph[node.inputs[0]] if node.op == "conv" else None
+    if read is None or read.op != "concat" or len(read.inputs) != 2:
+        return None
+    delay = graph[read.inputs[0]]
+    if delay.op != "delay" or delay.inputs != read.inputs[1:]:
+        return None
+    even = [delay.delays[-1] * k for k in range(len(delay.delays), 0, -1)]
+    return delay if even == list(delay.delays) else None
 
 
 def _scan(model: SequenceModel, inside: list[Node], inputs: Values) -> Values:

@@ -31,6 +31,12 @@ def test_shipped_configs_load(path: Path) -> None:
             "[train]\nstep = 3",
             r"my\.toml: unknown setting 'train\.step'; did you mean 'train\.steps'",
         ),
+        (
+            "[model]\nnetwork = 'convnet'\nblock = 2",
+            r"'model\.block'; did you mean 'model\.blocks'",
+        ),
+        ("[model]\nnetwork = 'convnet'\nbands = 20", r"bands = 20 is no multiple of 8"),
+        ("[model]\nnetwork = 'rnn'", r"model = .*'tinylstms', 'convnet'"),
         ("sead = 3", r"my\.toml: unknown setting 'sead'; did you mean 'seed'"),
         ("[train]\nsteps = 0", r"my\.toml: train\.steps = 0: .*greater than 0"),
         ("[train]\nsteps = 'many'", r"my\.toml: train\.steps = 'many': .*valid integer"),
