@@ -58,7 +58,15 @@ class Material:
         def divide(usable: Sequence[Clip]) -> Division:
             division = self.divide([clip for clip in usable if clip.name not in added])
             kept = tuple(clip for clip in usable if clip.name in added)
-            return replace(division, clips=(*division.clips, *kept))
+            held_out = {clip.speaker for clip in division.clips if clip.split != "train"}
+            shared = sorted(held_out & {clip.speaker for clip in kept})
+            notes = division.notes
+            if shared:
+                notes += (
+                    f"{len(shared)} speaker(s) of what is added to train with are in valid or test "
+                    f"too, first {shared[0]}",
+                )
+            return Division((*division.clips, *kept), notes)
 
         return replace(
             self,

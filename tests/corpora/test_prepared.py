@@ -103,6 +103,20 @@ def test_further_folders_are_trained_with_and_held_out_parts_stay(
         material.with_training(*training_material(tmp_path / "more", "speech"))
 
 
+def test_added_recordings_of_a_held_out_speaker_are_named(
+    record: Callable[..., Path], tmp_path: Path
+) -> None:
+    for number, split in enumerate(SPLITS):
+        record(f"clean/{split}/p{225 + number}_001.wav", seed=number)
+        record(f"noise/{split}/n{number}.wav", seed=10 + number)
+    record("more/p227_002.wav", seed=20)
+    material = material_of("folders", clean_dir=tmp_path / "clean", noise_dir=tmp_path / "noise")
+    material = material.with_training(*training_material(tmp_path / "more", "speech"))
+    assert prepare(material, tmp_path / "corpus", extras=TINY).notes == (
+        "1 speaker(s) of what is added to train with are in valid or test too, first p227",
+    )
+
+
 def test_preparing_again_gives_the_same_bytes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     material = material_of("folders", clean_dir=folders[0], noise_dir=folders[1])
     for name in ("a", "b"):
@@ -270,7 +284,9 @@ def test_how_many_pairs_are_scored_is_said(
     pairs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     material = material_of("paired", clean_dir=pairs[0], noisy_dir=pairs[1])
-    assert not any(" pairs are scored, " in note for note in prepare(material, tmp_path / "all").notes)
+    assert not any(
+        " pairs are scored, " in note for note in prepare(material, tmp_path / "all").notes
+    )
     monkeypatch.setattr(prepared, "MIXTURES_PER_SNR", {"valid": 1, "test": 1})
     monkeypatch.setattr(prepared, "SNRS_DB", {"valid": (0.0, 5.0), "test": (0.0, 5.0)})
     notes = prepare(material, tmp_path / "some").notes
