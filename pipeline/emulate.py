@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
 from pipeline.ethosu.golden import GOLDENS, Arrays, Golden
 from pipeline.ethosu.golden_process import GoldenProcess
@@ -26,6 +27,7 @@ from pipeline.ethosu.program import build_program
 from pipeline.ethosu.stimuli import Feedback, random_inputs, read_inputs
 from pipeline.ethosu.stream import decode_commands
 from pipeline.ethosu.trace import chrome_trace
+from pipeline.ethosu.verification import Tally
 
 _ROUNDING = (
     "TFLite's kernels round an int8 FULLY_CONNECTED once, TFLite Micro's and the NPU twice: single "
@@ -123,7 +125,7 @@ def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
     """Runs the requested inferences; returns whether anything differs from the golden model."""
     feedback = Feedback(options.state, emulator.model)
     results: list[Arrays] = []
-    tally = _Tally()
+    tally = Tally()
     with ExitStack() as stack:
         golden = None
         if options.golden:
@@ -141,7 +143,8 @@ def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
                 tally.add(outputs, golden.invoke(inputs | states))
             states = feedback.carry(outputs)
     if golden:
-        tally.require_elements()
+        if not tally.elements:
+            raise InputError("nothing was compared: the model has no output elements")
         print(f"{tally} over {len(results)} inferences")
         if tally.mismatches and options.golden_interpreter == "tflite":
             print(_ROUNDING)
@@ -151,28 +154,6 @@ def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
         np.savez(temporary, **stacked)  # type: ignore[arg-type]
         os.replace(temporary, options.output)
     return tally.mismatches > 0
-
-
-class _Tally:
-    """Elements compared and how they differ, in quantized steps."""
-
-    def __init__(self) -> None:
-        self.elements = self.mismatches = self.largest = 0
-
-    def add(self, actual: Arrays, expected: Arrays) -> None:
-        for name, values in expected.items():
-            steps = values.astype(np.int64) - actual[name].reshape(values.shape)
-            self.elements += steps.size
-            self.mismatches += int(np.count_nonzero(steps))
-            self.largest = max(self.largest, int(np.abs(steps).max(initial=0)))
-
-    def require_elements(self) -> None:
-        if not self.elements:
-            raise ValueError("nothing was compared: the model has no output elements")
-
-    def __str__(self) -> str:
-        text = f"{self.mismatches} of {self.elements} elements differ"
-        return f"{text}, by up to {self.largest} steps," if self.mismatches else text
 
 
 class _NamedGolden:

@@ -36,7 +36,8 @@ class Reporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._bars.live.is_started:  # Stopping what never started prints an empty line.
+            self._bars.stop()
 
     def __call__(self, what: str, done: float, total: float, note: str = "") -> None:
         """Show that ``done`` of ``total`` steps of ``what`` are complete."""

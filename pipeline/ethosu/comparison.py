@@ -6,6 +6,7 @@ python -m pipeline.ethosu.comparison tflite_models/*.tflite --memory-mode Sram_O
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,60 +23,77 @@ from .operations import BlockOperation
 
 WORTH_EXPLAINING = 0.10
 """Relative difference above which a layer is marked."""
+_EXPLANATIONS = {
+    "Transpose": "Vela counts the bytes it moves; the stream moves them through 1 x 1 poolings, "
+    "whose steps in the array are counted here (docs/ethosu.md)",
+}
 
 
 @dataclass(frozen=True)
 class ComparedLayer:
-    """One row of Vela's table and the block operations it became, DMA left out.
+    """One row of Vela's table and the operations it became, copies included.
 
-    A layer becomes several operations where its weights are staged slice by slice.
+    `cycles` is the time that this layer adds, by the emulator's model: from the end of the layer
+    before it to its own, waiting for copies included; over all layers it sums up to the total.
     """
 
     estimate: vela.LayerCost
     operations: tuple[OperationCost, ...]
-
-    @property
-    def cycles(self) -> int:
-        """By the emulator's model."""
-        return sum(cost.cycles for cost in self.operations)
+    cycles: int
 
     @property
     def difference(self) -> float:
         """Of the emulator's cycles from Vela's, as a share of the latter."""
-        return self.cycles / self.estimate.cycles - 1
+        return self.cycles / self.estimate.cycles - 1 if self.estimate.cycles else math.inf
 
 
 def compare_with_vela(
-    cost: ProgramCost, layers: Sequence[vela.LayerCost]
+    cost: ProgramCost, layers: Sequence[vela.LayerCost], npu_operator: int = 0
 ) -> tuple[ComparedLayer, ...]:
     """Pair Vela's rows, less those fused into others, with the operations of its command stream.
 
-    Both are in execution order; a row takes one operation, or as many as make up its MACs.
+    Args:
+        cost: of one NPU operator's stream.
+        layers: of the whole compiled model.
+        npu_operator: which of the model's NPU operators `cost` is of, counted from 0.
 
     Raises:
-        ModelError: rows and operations do not pair up: they come from different compilations, or
-            from an operator that becomes many operations in a way the table does not show.
+        ModelError: rows and operations do not pair up: they come from different compilations.
     """
-    remaining = [item for item in cost.operations if isinstance(item.operation, BlockOperation)]
-    compared = []
-    for layer in layers:
-        if not layer.cycles:
-            continue
-        count = 1
-        while sum(item.macs for item in remaining[:count]) < layer.macs and count < len(remaining):
-            count += 1
-        taken, remaining = tuple(remaining[:count]), remaining[count:]
-        macs = sum(item.macs for item in taken)
-        if not taken or (layer.macs and macs != layer.macs):
+    ends = sorted(
+        (offset, number)
+        for number, layer in enumerate(layers)
+        for where, offset in layer.places
+        if where == npu_operator
+    )
+    offsets = {item.operation.command_offset for item in cost.operations}
+    strays = [layers[number].name for offset, number in ends if offset not in offsets]
+    if strays:
+        raise ModelError(
+            f"layer {strays[0]!r} ends at a command that the stream does not have; compare the "
+            "table and the stream of one compilation"
+        )
+    operations: dict[int, list[OperationCost]] = {number: [] for _, number in ends}
+    cycles = dict.fromkeys(operations, 0)
+    finished = 0
+    rows = iter(ends)
+    end, row = next(rows, (-1, -1))
+    for item in cost.operations:
+        while item.operation.command_offset > end:
+            end, row = next(rows, (sys.maxsize, -1))
+        if row < 0:
             raise ModelError(
-                f"layer {layer.name!r} ({layer.npu_operator}) has {layer.macs} MACs in Vela's "
-                f"table, {macs} in the stream; compare one compilation of a model whose operators "
-                "each become one operation, or several that share its MACs"
+                f"{item.operation.command} at byte {item.operation.command_offset} of the stream "
+                "is in no row of Vela's table; compare the table and the stream of one compilation"
             )
-        compared.append(ComparedLayer(layer, taken))
-    if remaining:
-        raise ModelError(f"{len(remaining)} operations of the stream are in no row of Vela's table")
-    return tuple(compared)
+        operations[row].append(item)
+        if isinstance(item.operation, BlockOperation):
+            cycles[row] += item.start_cycle + item.cycles - finished
+            finished = item.start_cycle + item.cycles
+    return tuple(
+        ComparedLayer(layers[row], tuple(operations[row]), cycles[row])
+        for row in sorted(operations)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,12 +131,19 @@ def _table(path: Path, options: argparse.Namespace) -> Iterator[str]:
     cost = emulator.cost(memory_system(options.system_config, options.memory_mode))
     yield f"{path.stem}, {compiled.accelerator}, {compiled.system_config}/{compiled.memory_mode}"
     yield f"{'layer':24s}{'operation':20s}{'vela':>10s}{'emulator':>10s}{'difference':>12s}"
+    marked = set()
     for row in compare_with_vela(cost, compiled.layers):
-        mark = " *" if abs(row.difference) > WORTH_EXPLAINING else ""
+        mark = ""
+        if abs(row.difference) > WORTH_EXPLAINING:
+            mark = " *"
+            marked.add(row.estimate.npu_operator)
         yield (
             f"{row.estimate.name[-22:]:24s}{row.estimate.npu_operator:20s}"
             f"{row.estimate.cycles:10d}{row.cycles:10d}{row.difference:+12.1%}{mark}"
         )
+    for operator, words in _EXPLANATIONS.items():
+        if operator in marked:
+            yield f"* {operator}: {words}"
     total = cost.counters.cycle
     yield (
         f"{'total':44s}{compiled.total_cycles:10d}{total:10d}"

@@ -20,6 +20,7 @@ from .operations import (
     Layout,
     Pooling,
     PoolMode,
+    Upscale,
 )
 from .weights import SCALE_RECORD_BYTES
 
@@ -57,22 +58,22 @@ def compute_cycles(
         return _elementwise_cycles(op, accelerator, system)
     assert isinstance(op, Convolution | Pooling)
     geometry = _geometry(op, accelerator)
-    mac, decode = _block_mac_cycles(op, accelerator, geometry)
+    mac, decode, array = _block_array_cycles(op, accelerator, geometry)
     elements = math.prod(geometry.block)
     output = float(math.ceil(_output_cycles_per_element(op, accelerator) * elements))
     if isinstance(op, Convolution):
         records = SCALE_RECORD_BYTES * geometry.block[2] / _SCALE_BURST_BYTES
         output = max(output, records * system.memory(op.scales.region).read_latency_cycles)
-    latency = _block_latency(op, geometry.block, system)
-    # A block starts only when its input has come and the one four blocks before it has gone.
-    floor = latency + (max(mac, decode) + output) / _BLOCKS_IN_FLIGHT
-    busy, other = max(mac, decode, floor), max(output, floor)
-    longer, shorter = max(busy, other), min(busy, other)
+    # Array and output stage work side by side; the first block fills the pipeline, and a depthwise
+    # operation starts its output only when a block is complete.
+    fill = _block_latency(op, geometry.block, system) + (array + output) / _BLOCKS_IN_FLIGHT
+    if isinstance(op, Convolution) and op.depthwise:
+        fill += min(array, output)
     return ComputeCycles(
         mac=int(mac * geometry.blocks),
         weight_decode=int(decode * geometry.blocks),
         output=int(output * geometry.blocks),
-        total=int(longer * geometry.blocks + shorter),
+        total=int(max(array, output) * geometry.blocks + fill),
     )
 
 
@@ -92,15 +93,15 @@ def _geometry(op: Convolution | Pooling, accelerator: Accelerator) -> _BlockGeom
     )
 
 
-def _block_mac_cycles(
+def _block_array_cycles(
     op: Convolution | Pooling, accelerator: Accelerator, geometry: _BlockGeometry
-) -> tuple[int, int]:
-    """MAC and weight-decode cycles of one block."""
+) -> tuple[int, int, int]:
+    """MAC and weight-decode cycles of one block, and those of both, step by step the longer."""
     kernel, bits = op.kernel, 8 * op.ifm.element_bytes
     plane, depth = geometry.ublocks_in_plane, geometry.ublocks_in_depth
     ifm_block = ifm_block_depth(op)
     decode_step = 32 * accelerator.ofm_ublock[2] // _WEIGHTS_DECODED_PER_CYCLE
-    mac = decode = 0
+    mac = decode = array = 0
     vector = isinstance(op, Convolution) and not op.depthwise and _is_vector_product(op)
     limit = 1 if vector else SUBKERNEL_TAPS
     for y in range(0, kernel.height, limit):
@@ -122,12 +123,13 @@ def _block_mac_cycles(
             delay = _pipeline_delay(op, accelerator, plane, depth, steps)
             mac += (step_mac * steps * depth + delay) * repeats
             decode += step_decode * steps * depth * repeats
+            array += (max(step_mac, step_decode) * steps * depth + delay) * repeats
     if (isinstance(op, Convolution) and op.depthwise) or (
         isinstance(op, Pooling) and op.mode is not PoolMode.REDUCE_SUM
     ):
-        return mac, decode
+        return mac, decode, array
     ifm_blocks = ceil_divide(op.ifm.shape[2], ifm_block)
-    return mac * ifm_blocks, decode * ifm_blocks
+    return mac * ifm_blocks, decode * ifm_blocks, array * ifm_blocks
 
 
 def _is_vector_product(op: Convolution) -> bool:
@@ -181,10 +183,25 @@ def _output_cycles_per_element(op: BlockOperation, accelerator: Accelerator) -> 
 def _block_latency(op: BlockOperation, block: tuple[int, int, int], system: MemorySystem) -> float:
     """Cycles from asking for a block's input to its output being written, memory alone."""
     source, target = system.memory(op.ifm.region), system.memory(op.ofm.region)
-    depth = ifm_block_depth(op) if isinstance(op, Convolution) else min(block[2], op.ifm.shape[2])
-    read = block[0] * block[1] * depth * op.ifm.element_bytes / source.bytes_per_cycle
+    read = math.prod(_input_block(op, block)) * op.ifm.element_bytes / source.bytes_per_cycle
     written = math.prod(block) * op.ofm.element_bytes / target.bytes_per_cycle
     return source.read_latency_cycles + read + target.write_latency_cycles + written
+
+
+def _input_block(op: BlockOperation, block: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Input elements the array takes for one output block and one sub-kernel."""
+    depth = ifm_block_depth(op) if isinstance(op, Convolution) else min(block[2], op.ifm.shape[2])
+    if isinstance(op, Elementwise):
+        return block[0], block[1], depth
+    assert isinstance(op, Convolution | Pooling)
+    kernel, factor = op.kernel, 1 if op.upscale is Upscale.NONE else 2
+    rows = (op.block[0] - 1) * kernel.stride_y + min(kernel.dilated_height, SUBKERNEL_TAPS)
+    columns = (op.block[1] - 1) * kernel.stride_x + min(kernel.dilated_width, SUBKERNEL_TAPS)
+    return (
+        min(ceil_divide(rows, factor), op.ifm.shape[0]),
+        min(ceil_divide(columns, factor), op.ifm.shape[1]),
+        depth,
+    )
 
 
 def _elementwise_cycles(

@@ -53,7 +53,7 @@ class GoldenProcess:
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
         self._child = subprocess.Popen(
-            [sys.executable, "-m", __name__, kind, str(path.resolve())],
+            [sys.executable, "-c", f"import {__name__} as golden; golden.serve()", kind, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -140,8 +140,9 @@ def _receive(stream: IO[bytes]) -> Arrays | None:
         return dict(archive)
 
 
-def _serve(kind: str, path: Path) -> None:
-    """The child: runs what it is sent until its input ends."""
+def serve() -> None:
+    """The child: runs what it is sent until its input ends; kind and path are its arguments."""
+    kind, path = sys.argv[1], Path(sys.argv[2])
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # Runtimes print; nothing of that may get between the messages.
     try:
@@ -158,7 +159,3 @@ def _serve(kind: str, path: Path) -> None:
             _send(answers, {str(i): outputs[name] for i, name in enumerate(outputs)})
     except (ValueError, RuntimeError) as error:
         _send(answers, {_ERROR: np.array(" ".join(str(error).split()))})
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1], Path(sys.argv[2]))

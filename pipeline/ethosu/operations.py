@@ -155,11 +155,13 @@ class Output:
 class Operation:
     """Common to all: position in the stream and how many jobs may still be running when it starts.
 
+    `command_offset` is that of the command word, in bytes from the start of the stream.
     `kernel_wait` and `dma_wait` are the largest numbers of outstanding block operations and DMA
     transfers allowed when it starts, or None when the stream does not wait.
     """
 
     command_index: int
+    command_offset: int
     command: str
     kernel_wait: int | None
     dma_wait: int | None

@@ -342,7 +342,12 @@ def build_program(commands: Iterable[Command]) -> tuple[Operation, ...]:
             allowed = command.param & 0xF
             waits[key] = allowed if waits[key] is None else min(allowed, waits[key] or 0)
             continue
-        wait = {"command_index": command.index, "command": name, **waits}
+        wait = {
+            "command_index": command.index,
+            "command_offset": command.offset_bytes,
+            "command": name,
+            **waits,
+        }
         waits = {"kernel_wait": None, "dma_wait": None}
         if name == "NPU_OP_CONV":
             operations.append(_convolution(regs, wait, depthwise=False))

@@ -30,11 +30,11 @@ def random_inputs(specs: Sequence[TensorSpec], rng: np.random.Generator) -> Arra
 
 def edge_inputs(specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Arrays]]:
     """Every tensor at its zero point, lowest and highest value, then the two extremes in turn."""
-    for name in ("zero point", "lowest", "highest", "extremes in turn"):
+    for name in ("zero points", "lowest", "highest", "extremes in turn"):
         inputs = {}
         for spec in specs:
             limits = np.iinfo(spec.dtype)
-            values = {"zero point": spec.zero_point, "lowest": limits.min, "highest": limits.max}
+            values = {"zero points": spec.zero_point, "lowest": limits.min, "highest": limits.max}
             array = np.full(spec.shape, values.get(name, limits.min), spec.dtype)
             if name not in values:
                 array.reshape(-1)[::2] = limits.max

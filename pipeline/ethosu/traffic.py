@@ -18,7 +18,6 @@ from .operations import (
     Dma,
     Elementwise,
     FeatureMap,
-    Kernel,
     Layout,
     Operation,
     Pooling,
@@ -66,10 +65,7 @@ def _plain_transfer(kind: str, fm: FeatureMap, *, is_write: bool) -> Transfer:
     """Each element once."""
     height, width, depth = fm.shape
     size = height * width * depth * fm.element_bytes
-    beats = height * width * _beats_per_position(fm, depth)
-    if fm.layout is Layout.NHWC and fm.stride_x == depth * fm.element_bytes:
-        beats = height * ceil_divide(width * depth * fm.element_bytes, AXI_BEAT_BYTES)
-    return Transfer(kind, fm.region, is_write, size, beats)
+    return Transfer(kind, fm.region, is_write, size, height * _row_beats(fm, width))
 
 
 def _beats_per_position(fm: FeatureMap, depth: int) -> int:
@@ -81,45 +77,63 @@ def _beats_per_position(fm: FeatureMap, depth: int) -> int:
 
 
 def _ifm_transfer(op: BlockOperation) -> Transfer:
+    """Every sub-kernel fetches its own part of the windows, for each block of the output."""
     fm = op.ifm
     if isinstance(op, Elementwise):
         return _plain_transfer("ifm", fm, is_write=False)
     assert isinstance(op, Convolution | Pooling)
     kernel, factor = op.kernel, 1 if op.upscale is Upscale.NONE else 2
-    rows = _fetched(
-        op.ofm.shape[0], op.block[0], kernel.stride_y, kernel.dilated_height, kernel.pad_top,
-        fm.shape[0], factor,
-    )  # fmt: skip
-    columns = _fetched(
-        op.ofm.shape[1], op.block[1], kernel.stride_x, kernel.dilated_width, kernel.pad_left,
-        fm.shape[1], factor,
-    )  # fmt: skip
+    rows = [
+        _fetched(
+            op.ofm.shape[0], op.block[0], kernel.stride_y, taps, kernel.pad_top - first,
+            fm.shape[0], factor,
+        )
+        for first, taps in _subkernels(kernel.dilated_height)
+    ]  # fmt: skip
+    columns = [
+        _fetched(
+            op.ofm.shape[1], op.block[1], kernel.stride_x, taps, kernel.pad_left - first,
+            fm.shape[1], factor,
+        )
+        for first, taps in _subkernels(kernel.dilated_width)
+    ]  # fmt: skip
     whole_depth = (
         (isinstance(op, Convolution) and not op.depthwise)
         or (isinstance(op, Pooling) and op.mode is PoolMode.REDUCE_SUM)
     )  # fmt: skip
-    fetches = (ceil_divide(op.ofm.shape[2], op.block[2]) if whole_depth else 1) * _subkernels(
-        kernel
-    )
-    positions = rows * columns * fetches
-    size = positions * fm.shape[2] * fm.element_bytes
-    return Transfer("ifm", fm.region, False, size, positions * _beats_per_position(fm, fm.shape[2]))
+    repeats = ceil_divide(op.ofm.shape[2], op.block[2]) if whole_depth else 1
+    height = repeats * sum(sum(part) for part in rows)
+    size = height * sum(sum(part) for part in columns) * fm.shape[2] * fm.element_bytes
+    beats = height * sum(_row_beats(fm, part) for parts in columns for part in parts)
+    return Transfer("ifm", fm.region, False, size, beats)
 
 
-def _subkernels(kernel: Kernel) -> int:
-    return ceil_divide(kernel.dilated_height, SUBKERNEL_TAPS) * ceil_divide(
-        kernel.dilated_width, SUBKERNEL_TAPS
-    )
+def _row_beats(fm: FeatureMap, columns: int) -> int:
+    """Beats for so many neighbouring positions; NHWC rows without gaps are packed."""
+    if _is_packed(fm):
+        return ceil_divide(columns * fm.stride_x, AXI_BEAT_BYTES)
+    return columns * _beats_per_position(fm, fm.shape[2])
+
+
+def _is_packed(fm: FeatureMap) -> bool:
+    return fm.layout is Layout.NHWC and fm.stride_x == fm.shape[2] * fm.element_bytes
+
+
+def _subkernels(dilated: int) -> list[tuple[int, int]]:
+    """First tap and number of taps of each piece of one side of a kernel."""
+    return [
+        (first, min(dilated - first, SUBKERNEL_TAPS)) for first in range(0, dilated, SUBKERNEL_TAPS)
+    ]
 
 
 def _fetched(
     output: int, block: int, stride: int, dilated: int, pad: int, extent: int, upscale: int
-) -> int:
-    """Rows (or columns) fetched over all blocks, halos included, clipped to the input."""
-    total = 0
+) -> list[int]:
+    """Rows (or columns) fetched for each block, halos included, clipped to the input."""
+    counts = []
     for start in range(0, output, block):
         last = min(start + block, output) - 1
         first_row = max(start * stride - pad, 0) // upscale
         last_row = min((last * stride - pad + dilated - 1) // upscale, extent - 1)
-        total += max(last_row - first_row + 1, 0)
-    return total
+        counts.append(max(last_row - first_row + 1, 0))
+    return counts

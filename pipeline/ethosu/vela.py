@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,9 @@ _LAYER_COLUMNS = (
     "Network% (cycles),NPU,SRAM AC,DRAM AC,OnFlash AC,OffFlash AC,MAC Count,Network% (MAC),"
     "Util% (MAC),Name"
 )
+_CPU_REASON = re.compile(r"^Warning \([^)]*\).*, ofm: '(.*)'\nReason: (.*(?:\n.+)*)", re.MULTILINE)
+_PERF_ROW = re.compile(r'^(\d+),-?\d+,-?\d+,"', re.MULTILINE)
+_QUEUE_ROW = re.compile(r"^(\d+),(\d+),(-?\d+),(\d+)$", re.MULTILINE)
 
 
 class VelaError(EthosUError):
@@ -80,7 +84,9 @@ class LayerCost:
     """Vela's estimate of one NPU operation; `cycles` is what it adds to the total.
 
     The other counts overlap in time: the array itself and each memory it waits for. An operation
-    with 0 cycles is fused into the one before it.
+    with 0 cycles is fused into the one before it. `places` says where its commands are: the NPU
+    operator, counted from 0, and the byte offset in its stream of the last command of each group
+    that belongs to this row.
     """
 
     name: str
@@ -93,11 +99,15 @@ class LayerCost:
     on_chip_flash_cycles: int
     off_chip_flash_cycles: int
     macs: int
+    places: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """A compiled model, where it was compiled for, its exact sizes and estimated cycles."""
+    """A compiled model, where it was compiled for, its exact sizes and estimated cycles.
+
+    `cpu_reasons` are Vela's words on why each of `cpu_operators` stays on the CPU.
+    """
 
     path: Path
     accelerator: str
@@ -110,6 +120,7 @@ class CompiledModel:
     clock_hz: float
     layers: tuple[LayerCost, ...]
     cpu_operators: tuple[str, ...]
+    cpu_reasons: tuple[str, ...]
     source: Literal["vela"] = "vela"
 
     @property
@@ -146,7 +157,7 @@ def compile(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".vela-") as scratch:
         systems = Path(scratch) / "systems.ini"
         systems.write_text(config.text(system_config, memory_mode), encoding="utf-8")
-        _run_vela(
+        words = _run_vela(
             tflite_path.resolve(),
             Path(scratch),
             f"--accelerator-config={accelerator}",
@@ -155,13 +166,17 @@ def compile(
             f"--memory-mode={VELA_NAME}",
             f"--optimise={optimise}",
             "--verbose-performance",
+            "--enable-debug-db",
         )
         built = Path(scratch) / f"{tflite_path.stem}_vela.tflite"
         flash, arena_bytes, cpu_operators = _read_model(built.read_bytes())
         if cpu_operators and not allow_cpu_fallback:
             raise CpuFallbackError(tflite_path, cpu_operators)
         summary = _read_summary(Path(scratch) / f"{tflite_path.stem}_summary_{VELA_NAME}.csv")
-        layers = _read_layers(Path(scratch) / f"{tflite_path.stem}_per-layer.csv")
+        layers = _read_layers(
+            Path(scratch) / f"{tflite_path.stem}_per-layer.csv",
+            Path(scratch) / f"{tflite_path.stem}_debug.xml",
+        )
         path = out_dir / built.name
         os.replace(built, path)
     return CompiledModel(
@@ -176,10 +191,12 @@ def compile(
         clock_hz=float(summary["core_clock"]),
         layers=layers,
         cpu_operators=cpu_operators,
+        cpu_reasons=_reasons(words, cpu_operators),
     )
 
 
-def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> None:
+def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> str:
+    """What Vela said."""
     command = [sys.executable, "-m", "ethosu.vela", str(tflite_path), f"--output-dir={out_dir}"]
     try:
         done = subprocess.run(
@@ -190,6 +207,17 @@ def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> None:
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
         raise VelaError(f"{tflite_path}: Vela stopped with {done.returncode}: " + " | ".join(words))
+    return done.stdout
+
+
+def _reasons(words: str, operators: tuple[str, ...]) -> tuple[str, ...]:
+    """Vela's reason for each operator, which both name by the tensor it makes."""
+    reasons = {tensor: " ".join(reason.split()) for tensor, reason in _CPU_REASON.findall(words)}
+    silent = "Vela gives no reason"
+    return tuple(
+        next((r for tensor, r in reasons.items() if operator.endswith(f"({tensor})")), silent)
+        for operator in operators
+    )
 
 
 def _read_model(content: bytes) -> tuple[FlashBytes, int, tuple[str, ...]]:
@@ -273,17 +301,41 @@ def _read_summary(path: Path) -> dict[str, str]:
         return next(csv.DictReader(file))
 
 
-def _read_layers(path: Path) -> tuple[LayerCost, ...]:
-    if not path.exists():  # Vela writes no table for a model it leaves to the CPU.
+def _read_layers(table: Path, database: Path) -> tuple[LayerCost, ...]:
+    if not table.exists():  # Vela writes no table for a model it leaves to the CPU.
         return ()
-    lines = path.read_text().splitlines()
+    lines = table.read_text().splitlines()
     if lines[0] != _LAYER_COLUMNS:
         raise VelaError(f"Vela's per-layer table has columns {lines[0]!r}; this is another version")
-    return tuple(_parse_layers(lines[1:]))
+    return tuple(_parse_layers(lines[1:], _read_places(database.read_text())))
 
 
-def _parse_layers(lines: list[str]) -> Iterator[LayerCost]:
-    for line in lines:
+def _read_places(database: str) -> list[tuple[tuple[int, int], ...]]:
+    """`LayerCost.places` of each row, from the tables of Vela's debug database."""
+    rows = [int(number) for number in _PERF_ROW.findall(_debug_table(database, "perf"))]
+    places: dict[int, list[tuple[int, int]]] = {}
+    streams: dict[int, int] = {}
+    for group in _QUEUE_ROW.findall(_debug_table(database, "queue")):
+        offset, stream, _, row = map(int, group)
+        places.setdefault(row, []).append((streams.setdefault(stream, len(streams)), offset))
+    return [tuple(places.get(row, ())) for row in rows]
+
+
+def _debug_table(database: str, name: str) -> str:
+    _, found, rest = database.partition(f'<table name="{name}">')
+    if not found:
+        raise VelaError(f"Vela's debug database has no table {name!r}; this is another version")
+    return rest.partition("</table>")[0]
+
+
+def _parse_layers(
+    lines: list[str], places: list[tuple[tuple[int, int], ...]]
+) -> Iterator[LayerCost]:
+    if len(lines) != len(places):
+        raise VelaError(
+            f"Vela's per-layer table has {len(lines)} rows, its debug database {len(places)}"
+        )
+    for line, where in zip(lines, places, strict=True):
         cells = line.split(",", _LAYER_COLUMNS.count(","))
         cycles, _, npu, sram, dram, on_chip, off_chip, macs = map(float, cells[5:13])
         yield LayerCost(
@@ -297,4 +349,5 @@ def _parse_layers(lines: list[str]) -> Iterator[LayerCost]:
             on_chip_flash_cycles=round(on_chip),
             off_chip_flash_cycles=round(off_chip),
             macs=round(macs),
+            places=where,
         )
