@@ -69,7 +69,7 @@ def _walk(
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            yield AudioFileError(path, f"leads nowhere ({error.strerror})", "mend the link")
+            yield AudioFileError(path, f"cannot be reached ({error.strerror})", "mend or remove it")
             continue
         concealed = hidden or name.startswith(".")
         if stat.S_ISDIR(mode):

@@ -36,7 +36,7 @@ SPEECH, NOISE, NOISY = "speech", "noise", "noisy"
 INDEX_NAME = "index.json"
 AUDIO_NAME = "audio.i16"
 _FORMAT = 1
-_LISTED = 5
+_LISTED = 20
 _NOISE_TRIM_DB = 60.0
 
 
@@ -246,7 +246,8 @@ class Duplicates:
 
 def listed(what: str, left_out: Sequence[AudioFileError]) -> str:
     """A message about files that were left out, the first of them below it."""
-    return "\n  ".join([what, *map(str, left_out[:_LISTED])])
+    more = [f"and {len(left_out) - _LISTED} more"] if len(left_out) > _LISTED else []
+    return "\n  ".join([what, *map(str, left_out[:_LISTED]), *more])
 
 
 def build_store(

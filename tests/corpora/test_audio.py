@@ -235,6 +235,13 @@ def test_what_is_no_g722_is_refused(content: bytes, message: str, tmp_path: Path
         load_mono(tmp_path / "x.G722")
 
 
+def test_floats_above_full_scale_are_not_clipped(record: Callable[..., Path]) -> None:
+    samples = load_mono(record("x.wav", 5 * tone(16_000), subtype="FLOAT"))
+    np.testing.assert_allclose(samples, 5 * tone(16_000), atol=1e-6)
+    with pytest.raises(AudioFileError, match="clipped"):
+        load_mono(record("x.wav", np.clip(5 * tone(16_000), -1, 1), subtype="FLOAT"))
+
+
 @pytest.mark.parametrize(("scale", "bits"), [(9000, 16), (2.0**22, 24), (2.0**30, 32)])
 def test_a_float_file_at_integer_scale_is_named_as_such(
     scale: float, bits: int, record: Callable[..., Path]

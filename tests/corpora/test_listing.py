@@ -60,8 +60,8 @@ def test_links_are_followed_once_and_never_in_circles(
         "alias/back": "links back to a folder above it",
         "alias2": "another link leads to this folder",
         "in/up": "links back to a folder above it",
-        "itself.wav": "leads nowhere (Too many levels of symbolic links)",
-        "nowhere.wav": "leads nowhere (No such file or directory)",
+        "itself.wav": "cannot be reached (Too many levels of symbolic links)",
+        "nowhere.wav": "cannot be reached (No such file or directory)",
     }
 
 

@@ -34,7 +34,7 @@ MESSAGES = {
     "._hidden.wav": "hidden",
     ".ipynb_checkpoints/good-checkpoint.wav": "hidden",
     "readme.txt": "not readable as audio (Format not recognised)",
-    "gone.wav": "leads nowhere (No such file or directory)",
+    "gone.wav": "cannot be reached (No such file or directory)",
     "again": "links back to a folder above it",
     "copy.wav": "the same recording as ",
     "Stra\\xdfe.flac": "not readable as audio (Format not recognised)",
