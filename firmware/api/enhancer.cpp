@@ -22,8 +22,8 @@ struct State {
   NpuEngine engine;
   StreamEnhancer stream;
 };
-static_assert(sizeof(State) <= sizeof(::enhancer_instance) &&
-              alignof(State) <= alignof(::enhancer_instance));
+static_assert(sizeof(State) <= sizeof(::enhancer_instance));
+static_assert(alignof(::enhancer_instance) % alignof(State) == 0);
 
 State& state_of(::enhancer_instance* memory) {
   return *std::launder(reinterpret_cast<State*>(memory));

@@ -18,7 +18,8 @@ struct Section {
     kTflite = 6,
     kGolden = 7,
     kMemoryTiming = 8,
-    kCount = 9,
+    kDelays = 9,
+    kCount = 10,
   };
 };
 

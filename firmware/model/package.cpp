@@ -135,8 +135,9 @@ Status parse_tensors(Bytes bytes, ModelPackage& package) {
   if (bytes.empty() || bytes.size() % sizeof(TensorRecord) != 0) {
     return malformed(Section::kTensors);
   }
-  TensorList* const lists[] = {&package.inputs, &package.outputs, &package.state_in,
-                               &package.state_out, &package.variables};
+  TensorList* const lists[] = {&package.inputs,    &package.outputs,   &package.state_in,
+                               &package.state_out, &package.variables, &package.delayed_in,
+                               &package.frame_out};
   const auto count = static_cast<std::uint32_t>(bytes.size() / sizeof(TensorRecord));
   for (std::uint32_t index = 0; index < count; ++index) {
     const auto record =
@@ -155,6 +156,45 @@ Status parse_tensors(Bytes bytes, ModelPackage& package) {
   if (package.has_front_end &&
       !(is_band_vector(package.inputs, bands) && is_band_vector(package.outputs, bands))) {
     return malformed(Section::kTensors, count);
+  }
+  return kOk;
+}
+
+bool delay_is_sound(const DelayedFrame& frame, const ModelPackage& package) {
+  if (frame.input >= package.delayed_in.size() || frame.source >= package.sources() ||
+      frame.delay < 1 || frame.delay > kMaxDelay) {
+    return false;
+  }
+  const TensorRecord& source = package.source(frame.source);
+  const TensorRecord& input = package.delayed_in[frame.input];
+  if (!is_quantized(source) || input.type != source.type || frame.row_bytes == 0 ||
+      source.bytes % frame.row_bytes != 0) {
+    return false;
+  }
+  const std::uint32_t rows = source.bytes / frame.row_bytes;
+  const std::uint32_t input_row_bytes = input.bytes / rows;
+  return input.bytes % rows == 0 && frame.offset <= input_row_bytes &&
+         frame.row_bytes <= input_row_bytes - frame.offset;
+}
+
+/// Every part of every delayed input is said to come from somewhere.
+Status parse_delays(Bytes bytes, ModelPackage& package) {
+  const std::size_t count = bytes.size() / sizeof(DelayedFrame);
+  if (bytes.size() % sizeof(DelayedFrame) != 0) {
+    return malformed(Section::kDelays);
+  }
+  package.delays = {reinterpret_cast<const DelayedFrame*>(bytes.data()), count};
+  std::uint64_t filled[TensorList::kCapacity] = {};
+  for (const DelayedFrame& frame : package.delays) {
+    if (!delay_is_sound(frame, package)) {
+      return malformed(Section::kDelays, frame.input);
+    }
+    filled[frame.input] += package.source(frame.source).bytes;
+  }
+  for (std::uint32_t input = 0; input < package.delayed_in.size(); ++input) {
+    if (filled[input] != package.delayed_in[input].bytes) {
+      return malformed(Section::kDelays, input);
+    }
   }
   return kOk;
 }
@@ -225,6 +265,9 @@ Status parse_package(Span<const std::uint8_t> memory, ModelPackage& package) {
     }
   }
   if (const Status status = parse_tensors(sections[Section::kTensors], package); !status.ok()) {
+    return status;
+  }
+  if (const Status status = parse_delays(sections[Section::kDelays], package); !status.ok()) {
     return status;
   }
   if (!sections[Section::kNpuJob].empty() || !package.npu_stream.empty()) {

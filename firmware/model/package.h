@@ -16,7 +16,9 @@ enum class TensorRole : std::uint8_t {
   kOutput = 1,
   kStateIn = 2,
   kStateOut = 3,
-  kVariable = 4
+  kVariable = 4,
+  kDelayedIn = 5,
+  kFrameOut = 6
 };
 /// Codes of the TFLite schema.
 enum class TensorType : std::uint8_t { kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9 };
@@ -86,6 +88,18 @@ struct MemoryTiming {
   std::uint32_t axi1[kTimingAdapterRegisters];
 };
 
+/// A part of an input that holds earlier frames of another tensor side by side, in its last axis:
+/// row by row what that tensor was `delay` hops ago.
+struct DelayedFrame {
+  std::uint16_t input;      ///< Which of the inputs of role kDelayedIn.
+  std::uint16_t source;     ///< 0 for the features, n + 1 for output n of role kFrameOut.
+  std::uint32_t delay;      ///< In hops, at least 1.
+  std::uint32_t offset;     ///< Of the part in each row of the input, in bytes.
+  std::uint32_t row_bytes;  ///< Of the source.
+};
+static_assert(sizeof(DelayedFrame) == 16);
+constexpr std::uint32_t kMaxDelay = 1024;
+
 /// The tensors of one role, in the order of their indices.
 class TensorList {
  public:
@@ -125,10 +139,18 @@ struct ModelPackage {
   TensorList outputs;   ///< With a front end one, the mask.
   TensorList state_in;  ///< State `i` of a hop is what state output `i` of the last one was.
   TensorList state_out;
+  TensorList delayed_in;  ///< Inputs that `delays` fill.
+  TensorList frame_out;   ///< Outputs that are kept for them.
+  Span<const DelayedFrame> delays;
   TensorList variables;  ///< What the npu engine leaves in the arena from hop to hop.
 
   const TensorRecord& features() const { return inputs[0]; }
   const TensorRecord& mask() const { return outputs[0]; }
+  /// What earlier frames are of: `source` as in DelayedFrame.
+  std::size_t sources() const { return 1 + frame_out.size(); }
+  const TensorRecord& source(std::size_t source) const {
+    return source == 0 ? features() : frame_out[source - 1];
+  }
 
   NpuJobHeader npu_job{};                ///< Meaningful when npu_stream is not empty.
   Span<const std::uint8_t> npu_stream;   ///< Empty: no Vela-compiled form in the package.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "fake_platform.h"
 #include "model/container.h"
@@ -81,6 +82,88 @@ TEST_F(NpuEngineTest, RefusesAnArenaThatDoesNotFit) {
   constexpr std::uint32_t kStates = 16;
   EXPECT_EQ(status.expected, fake::kArenaBytes + kStates);
   EXPECT_EQ(status.actual, 48U);
+}
+
+constexpr std::uint32_t kPastOffset = 4;
+constexpr std::uint32_t kFrameOffset = 20;
+constexpr std::uint32_t kPastFramesOffset = 52;
+
+/// Two inputs hold earlier frames: features of 2 hops and of 1 hop ago, and of an output of two
+/// rows of two bytes what it was 1 and 3 hops ago, side by side in each row.
+fake::PackageParts parts_with_delays() {
+  fake::PackageParts parts;
+  fake::Bytes& tensors = parts.sections[Section::kTensors];
+  const auto add = [&tensors](TensorRole role, std::uint16_t index, std::uint32_t bytes,
+                              std::uint32_t offset) {
+    const TensorRecord record = {role, TensorType::kInt8, index, bytes, 0.1F, -5, offset, 0, {}};
+    tensors.resize(tensors.size() + sizeof record);
+    fake::patch(tensors, tensors.size() - sizeof record, record);
+  };
+  add(TensorRole::kDelayedIn, 0, 2 * fake::kBands, kPastOffset);
+  add(TensorRole::kDelayedIn, 1, 8, kPastFramesOffset);
+  add(TensorRole::kFrameOut, 0, 4, kFrameOffset);
+  fake::Bytes& delays = parts.sections[Section::kDelays];
+  delays.resize(4 * sizeof(DelayedFrame));
+  fake::patch(delays, 0, DelayedFrame{0, 0, 2, 0, fake::kBands});
+  fake::patch(delays, 16, DelayedFrame{0, 0, 1, fake::kBands, fake::kBands});
+  fake::patch(delays, 32, DelayedFrame{1, 1, 1, 0, 2});
+  fake::patch(delays, 48, DelayedFrame{1, 1, 3, 2, 2});
+  return parts;
+}
+
+TEST_F(NpuEngineTest, EarlierFramesReachTheirInputs) {
+  ASSERT_TRUE(load(parts_with_delays()).ok());
+  std::vector<std::vector<int>> seen;
+  int hops = 0;
+  fake::platform().on_run = [&] {
+    const auto* arena = static_cast<const std::int8_t*>(fake::npu_pointer(0x088));
+    std::vector<int> inputs(arena + kPastOffset, arena + kPastOffset + 8);
+    inputs.insert(inputs.end(), arena + kPastFramesOffset, arena + kPastFramesOffset + 8);
+    seen.push_back(inputs);
+    auto* frame = static_cast<std::uint8_t*>(fake::npu_pointer(0x088)) + kFrameOffset;
+    for (int byte = 0; byte < 4; ++byte) {
+      frame[byte] = static_cast<std::uint8_t>(10 * hops + byte);
+    }
+    ++hops;
+    fake::platform().npu_registers[0x004] = 1U << 5;
+    return true;
+  };
+  const auto run_hops = [this] {
+    engine_.reset_state();
+    for (std::uint8_t hop = 0; hop < 5; ++hop) {
+      for (std::uint8_t band = 0; band < fake::kBands; ++band) {
+        engine_.input(0)[band] = static_cast<std::uint8_t>(16 * hop + band);
+      }
+      NpuCounters counters;
+      ASSERT_TRUE(engine_.infer(counters).ok());
+    }
+  };
+  run_hops();
+  EXPECT_EQ(seen[0], (std::vector<int>{0, 0, 0, 0, 0, 0, 0, 0, -5, -5, -5, -5, -5, -5, -5, -5}));
+  EXPECT_EQ(seen[1], (std::vector<int>{0, 0, 0, 0, 0, 1, 2, 3, 0, 1, -5, -5, 2, 3, -5, -5}));
+  EXPECT_EQ(seen[4],
+            (std::vector<int>{32, 33, 34, 35, 48, 49, 50, 51, 30, 31, 10, 11, 32, 33, 12, 13}));
+  const std::vector<std::vector<int>> first = seen;
+  seen.clear();
+  hops = 0;
+  run_hops();
+  EXPECT_EQ(seen, first);
+}
+
+TEST_F(NpuEngineTest, RefusesDelaysThatDoNotFit) {
+  const struct {
+    std::size_t offset;
+    std::uint32_t value;
+  } flaws[] = {{0, 2}, {0, 2U << 16}, {4, 0},  {4, 1025},
+               {8, 5}, {12, 3},       {12, 0}, {32, 0x00010000}};
+  for (const auto& flaw : flaws) {
+    fake::PackageParts parts = parts_with_delays();
+    fake::patch(parts.sections[Section::kDelays], flaw.offset, flaw.value);
+    EXPECT_EQ(load(parts).error, Error::kPackageMalformed) << flaw.offset << " " << flaw.value;
+  }
+  fake::PackageParts without = parts_with_delays();
+  without.sections.erase(Section::kDelays);
+  EXPECT_EQ(load(without).error, Error::kPackageMalformed);
 }
 
 TEST_F(NpuEngineTest, VariablesStartAtTheirZeroPoint) {

@@ -137,31 +137,44 @@ def _pack(
     golden: GoldenHops | None,
     memory_timing: MemoryTiming | None,
 ) -> ModelPackage:
-    states = states_of(interface)
-    fed_back = {f"{state}_next" for state in states}
-    inputs = tuple(spec for name, spec in interface.inputs.items() if name not in states)
-    outputs = tuple(spec for name, spec in interface.outputs.items() if name not in fed_back)
+    roles = _roles(interface, front_end)
+    inputs = tuple(interface.inputs[name] for name in roles.inputs)
+    outputs = tuple(interface.outputs[name] for name in roles.outputs)
     sections = {
-        Section.TENSORS: layout.tensors(interface, states, arena_offsets, variables),
-        **{kind: content for kind, content in model_sections.items() if content},
+        Section.TENSORS: layout.tensors(interface, roles, arena_offsets, variables),
+        Section.DELAYS: layout.delays(interface, roles),
+        **model_sections,
     }
     if front_end is not None:
-        roles = HopModel.of(interface)
-        if roles.delayed:
-            names = ", ".join(item.input for item in roles.delayed)
-            raise TargetError(f"{names}: the firmware does not keep earlier frames for a model")
-        _check_bands(roles, interface, front_end.bands)
+        _check_bands((*inputs, *outputs), front_end.bands)
         sections[Section.FRONT_END] = layout.front_end(front_end)
     if golden is not None:
         _check_golden(golden, inputs[0], outputs[0])
         sections[Section.GOLDEN] = layout.golden(golden.features, golden.mask)
     if memory_timing is not None:
         sections[Section.MEMORY_TIMING] = layout.memory_timing(memory_timing)
-    return ModelPackage(layout.assemble(sections), inputs, outputs)
+    content = {kind: content for kind, content in sections.items() if content}
+    return ModelPackage(layout.assemble(content), inputs, outputs)
 
 
-def _check_bands(roles: HopModel, interface: ModelInterface, bands: int) -> None:
-    for spec in (interface.inputs[roles.features], interface.outputs[roles.mask]):
+def _roles(interface: ModelInterface, front_end: FrontEnd | None) -> layout.Roles:
+    """Without a front end, every tensor that is no state goes in or comes out as it is."""
+    if front_end is None:
+        states = states_of(interface)
+        fed_back = {f"{state}_next" for state in states}
+        return layout.Roles(
+            tuple(name for name in interface.inputs if name not in states),
+            tuple(name for name in interface.outputs if name not in fed_back),
+            states,
+        )
+    hop = HopModel.of(interface)
+    sources = {item.source: None for item in hop.delayed if item.source != hop.features}
+    frames = tuple(sources)
+    return layout.Roles((hop.features,), (hop.mask,), hop.states, hop.delayed, frames)
+
+
+def _check_bands(specs: Iterable[TensorSpec], bands: int) -> None:
+    for spec in specs:
         if int(np.prod(spec.shape)) != bands or spec.dtype not in (np.int8, np.int16):
             raise TargetError(
                 f"{spec.name!r} is {spec.dtype}{list(spec.shape)}; the front end has {bands} "

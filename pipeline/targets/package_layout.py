@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ, FrontEnd, band_matrix
 from pipeline.dsp.frontend import CLIP_DEVIATIONS, POWER_COMPRESSION
-from pipeline.targets import Array, ModelInterface, TargetError, TensorSpec
+from pipeline.targets import Array, Delayed, ModelInterface, TargetError, TensorSpec
 from pipeline.targets.memory_timing import MemoryTiming
 
 MAGIC = b"SEMP"
@@ -31,11 +31,13 @@ _TYPE_CODES = {
 }
 # As many of each role as the firmware has room for.
 _MAX_TENSORS = 8
+_MAX_DELAY = 1024
 _HEADER = struct.Struct("<4sIHHI")
 _CHECKED_HEADER = struct.Struct("<HHI")
 _SECTION = struct.Struct("<IIII")
 _FRONT_END = struct.Struct("<IIIIIffI")
 _TENSOR = struct.Struct("<BBHIfiIIII")
+_DELAY = struct.Struct("<HHIII")
 _NPU_JOB = struct.Struct("<IIII")
 _GOLDEN = struct.Struct("<IIII")
 _TIMING_ADAPTER = struct.Struct("<8I")
@@ -52,6 +54,7 @@ class Section(IntEnum):
     TFLITE = 6
     GOLDEN = 7
     MEMORY_TIMING = 8
+    DELAYS = 9
 
 
 class _Role(IntEnum):
@@ -60,6 +63,8 @@ class _Role(IntEnum):
     STATE_IN = 2
     STATE_OUT = 3
     VARIABLE = 4
+    DELAYED_IN = 5
+    FRAME_OUT = 6
 
 
 class WeightsPlacement(IntEnum):
@@ -94,31 +99,40 @@ def front_end(front_end: FrontEnd) -> bytes:
     return header + floats + first.tobytes() + count.tobytes()
 
 
+@dataclass(frozen=True)
+class Roles:
+    """Names of a model's tensors by what the firmware does with them, in their order.
+
+    `frames` are outputs that are kept for the inputs `delayed`.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    states: tuple[str, ...]
+    delayed: tuple[Delayed, ...] = ()
+    frames: tuple[str, ...] = ()
+
+
 def tensors(
     model: ModelInterface,
-    states: Sequence[str],
+    roles: Roles,
     arena_offsets: Mapping[str, int],
     variables: Mapping[str, TensorSpec],
 ) -> bytes:
-    """A record for each tensor: inputs and outputs in order, states in pairs, variables.
+    """A record for each tensor, role after role.
 
     Raises:
-        TargetError: a tensor of a type the firmware does not know, or too many of them.
+        TargetError: a tensor of a type the firmware does not know, or too many of one role.
     """
-    fed_back = [f"{state}_next" for state in states]
-    inputs = [name for name in model.inputs if name not in states]
-    outputs = [name for name in model.outputs if name not in fed_back]
-    for kind, names in (
-        ("inputs", inputs),
-        ("outputs", outputs),
-        ("states", list(states)),
-        ("variables", list(variables)),
-    ):
-        if len(names) > _MAX_TENSORS:
-            raise TargetError(f"{len(names)} {kind}; the firmware takes at most {_MAX_TENSORS}")
+
+    def records(role: _Role, side: Mapping[str, TensorSpec], names: Iterable[str]) -> bytes:
+        return b"".join(record(role, index, side, name) for index, name in enumerate(names))
 
     def record(role: _Role, index: int, side: Mapping[str, TensorSpec], name: str) -> bytes:
         spec = side[name]
+        if index == _MAX_TENSORS:
+            kind = role.name.lower().replace("_", " ")
+            raise TargetError(f"{name!r} is {kind} {index + 1}; the firmware has room for {index}")
         if spec.dtype not in _TYPE_CODES:
             known = ", ".join(str(dtype) for dtype in _TYPE_CODES)
             raise TargetError(f"tensor {name!r} is {spec.dtype}; expected one of {known}")
@@ -135,13 +149,38 @@ def tensors(
             0,
         )
 
-    records = [record(_Role.INPUT, i, model.inputs, name) for i, name in enumerate(inputs)]
-    records += [record(_Role.OUTPUT, i, model.outputs, name) for i, name in enumerate(outputs)]
-    for index, (state, following) in enumerate(zip(states, fed_back, strict=True)):
-        records.append(record(_Role.STATE_IN, index, model.inputs, state))
-        records.append(record(_Role.STATE_OUT, index, model.outputs, following))
-    records += [record(_Role.VARIABLE, i, variables, name) for i, name in enumerate(variables)]
-    return b"".join(records)
+    return b"".join(
+        (
+            records(_Role.INPUT, model.inputs, roles.inputs),
+            records(_Role.OUTPUT, model.outputs, roles.outputs),
+            records(_Role.STATE_IN, model.inputs, roles.states),
+            records(_Role.STATE_OUT, model.outputs, (f"{name}_next" for name in roles.states)),
+            records(_Role.VARIABLE, variables, variables),
+            records(_Role.DELAYED_IN, model.inputs, (item.input for item in roles.delayed)),
+            records(_Role.FRAME_OUT, model.outputs, roles.frames),
+        )
+    )
+
+
+def delays(model: ModelInterface, roles: Roles) -> bytes:
+    """Where each earlier frame goes, input after input.
+
+    Raises:
+        TargetError: a delay beyond what the firmware keeps.
+    """
+    content = b""
+    for index, item in enumerate(roles.delayed):
+        is_output = item.source in roles.frames
+        spec = (model.outputs if is_output else model.inputs)[item.source]
+        source = 1 + roles.frames.index(item.source) if is_output else 0
+        row_bytes = spec.shape[-1] * spec.dtype.itemsize
+        for position, delay in enumerate(item.delays):
+            if delay > _MAX_DELAY:
+                raise TargetError(
+                    f"{item.input!r}: {delay} hops ago; the firmware keeps {_MAX_DELAY}"
+                )
+            content += _DELAY.pack(index, source, delay, position * row_bytes, row_bytes)
+    return content
 
 
 def npu_job(architecture: int, config: int, arena_bytes: int, placement: WeightsPlacement) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from enhancer_model import BANDS, enhancer_model
+from enhancer_model import BANDS
 from numpy.typing import NDArray
 
 from pipeline.dsp import FrontEnd
@@ -47,9 +47,9 @@ class Compiled:
         return GoldenHops(features, self.masks(features))
 
 
-def compile_model(directory: Path, dtype: str) -> Compiled:
+def compile_model(directory: Path, model: bytes) -> Compiled:
     source = directory / "enhancer.tflite"
-    source.write_bytes(enhancer_model(dtype=dtype))
+    source.write_bytes(model)
     result = vela.compile(source, directory, "ethos-u55-128")
     front_end = FrontEnd(
         np.linspace(0.1, 0.5, BANDS, dtype=np.float32), np.full(BANDS, 0.2, np.float32)

@@ -64,3 +64,18 @@ class _Builder:
 def enhancer_model(units: int = 64, dtype: str = "int8") -> bytes:
     """Features, h and mask of `dtype`, cell state int16: features, h, c -> c_next, h_next, mask."""
     return _Builder(units, dtype).build()
+
+
+def delaying_model() -> bytes:
+    """A convolution over time: features of 2 and 1 hops ago, and a hidden frame of 3 hops ago."""
+    builder = _Builder(32, "int8")
+    graph, scale = builder.graph, 1 / 128
+    x = graph.input("features", (1, BANDS), "int8", scale)
+    past = graph.input("features_ago2_1", (1, 2 * BANDS), "int8", scale)
+    sums = builder.dense(graph.concatenation([past, x], name="window"), 32, "hidden/sum")
+    hidden = graph.logistic(sums, name="hidden")
+    graph.output(hidden)
+    before = graph.input("hidden_ago3", (1, 32), "int8", hidden.scale, hidden.zero_point)
+    both = graph.concatenation([before, hidden], name="both")
+    graph.output(graph.logistic(builder.dense(both, BANDS, "mask/sum"), name="mask"))
+    return graph.to_bytes()

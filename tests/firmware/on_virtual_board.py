@@ -143,6 +143,13 @@ def test_16_bit_features_and_masks_work_alike(
     benchmark(board, package(compiled_int16, golden=compiled_int16.golden(3)))
 
 
+def test_earlier_frames_are_kept_for_the_inputs_that_ask_for_them(
+    board: VirtualBoard, compiled_delaying: Compiled, noisy: NDArray[np.int16]
+) -> None:
+    result = enhance(board, package(compiled_delaying), noisy[:8000])
+    check_against_host(result, compiled_delaying, noisy[:8000])
+
+
 def test_weights_in_sram_leave_the_flash_port_alone(
     board: VirtualBoard, compiled: Compiled
 ) -> None:

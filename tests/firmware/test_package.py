@@ -41,7 +41,7 @@ def test_npu_package_holds_the_compiled_model(compiled: Compiled) -> None:
         memory_timing=HIGH_END_EMBEDDED,
     )
     sections = read_sections(package.content)
-    assert sections.keys() == set(Section) - {Section.TFLITE}
+    assert sections.keys() == set(Section) - {Section.TFLITE, Section.DELAYS}
     assert sections[Section.NPU_WEIGHTS] == compiled.vela.read_only
     stream = np.frombuffer(sections[Section.NPU_STREAM], "<u4")
     assert tuple(stream) == compiled.vela.command_words
@@ -52,15 +52,29 @@ def test_npu_package_holds_the_compiled_model(compiled: Compiled) -> None:
     assert struct.unpack("<16I", sections[Section.MEMORY_TIMING])[8:12] == (2, 0, 0, 64)
 
 
+def test_delays_name_source_and_place_of_every_earlier_frame(compiled_delaying: Compiled) -> None:
+    front_end = compiled_delaying.front_end
+    model = compiled_delaying.vela
+    package = pack_npu_model(model, front_end, placement=WeightsPlacement.FLASH)
+    sections = read_sections(package.content)
+    delays = list(struct.iter_unpack("<HHIII", sections[Section.DELAYS]))
+    assert delays == [(0, 0, 2, 0, 128), (0, 0, 1, 128, 128), (1, 1, 3, 0, 32)]
+    records = list(struct.iter_unpack("<BBHIfiIIII", sections[Section.TENSORS]))
+    assert [(r[0], r[2], r[3]) for r in records] == [
+        (0, 0, 128), (1, 0, 128), (5, 0, 256), (5, 1, 32), (6, 0, 32)
+    ]  # fmt: skip
+    assert [spec.name for spec in package.outputs] == ["mask"]
+
+
 def test_tensor_records_follow_the_compiled_model(compiled: Compiled) -> None:
     package = pack_npu_model(compiled.vela, compiled.front_end, placement=WeightsPlacement.FLASH)
     records = list(
         struct.iter_unpack("<BBHIfiIIII", read_sections(package.content)[Section.TENSORS])
     )
     specs = {spec.name: spec for spec in (*compiled.vela.inputs, *compiled.vela.outputs)}
-    names = ["features", "mask", "h", "h_next", "c", "c_next"]
-    assert [record[0] for record in records] == [0, 1, 2, 3, 2, 3]
-    assert sorted(record[2] for record in records[2:]) == [0, 0, 1, 1]
+    names = ["features", "mask", "h", "c", "h_next", "c_next"]
+    assert [record[0] for record in records] == [0, 1, 2, 2, 3, 3]
+    assert [record[2] for record in records] == [0, 0, 0, 1, 0, 1]
     for name, record in zip(names, records, strict=True):
         spec = specs[name]
         assert record[1] == {"int8": 9, "int16": 7}[spec.dtype.name]
@@ -101,8 +115,9 @@ def test_tflite_package_numbers_tensors_in_file_order(compiled: Compiled) -> Non
     assert sections.keys() == {Section.FRONT_END, Section.TENSORS, Section.TFLITE}
     assert sections[Section.TFLITE] == compiled.tflite
     records = list(struct.iter_unpack("<BBHIfiIIII", sections[Section.TENSORS]))
-    names = ["features", "mask", "h", "h_next", "c", "c_next"]
-    sides = [list(runner.inputs), list(runner.outputs)] * 3
+    names = ["features", "mask", "h", "c", "h_next", "c_next"]
+    inputs, outputs = list(runner.inputs), list(runner.outputs)
+    sides = [inputs, outputs, inputs, inputs, outputs, outputs]
     assert [r[7] for r in records] == [s.index(n) for n, s in zip(names, sides, strict=True)]
 
 

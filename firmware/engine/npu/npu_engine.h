@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/history_store.h"
 #include "engine/npu/ethos_u55.h"
 #include "engine/state_store.h"
 
@@ -22,6 +23,15 @@ class NpuEngine final : public Engine {
   MemoryUse memory_use() const override;
 
  private:
+  /// The parts of the arena.
+  struct Memory {
+    Span<std::uint8_t> weights;
+    Span<std::uint8_t> tensors;
+    StateStore states;
+    HistoryStore history;
+  };
+  static Memory lay_out(const ModelPackage& package, Arena& arena);
+
   Span<std::uint8_t> locate(const TensorRecord& tensor) {
     return job_.arena.subspan(tensor.arena_offset, tensor.bytes);
   }
@@ -29,7 +39,7 @@ class NpuEngine final : public Engine {
   const ModelPackage* package_ = nullptr;
   std::size_t arena_capacity_bytes_ = 0;
   ethos_u55::Job job_{};
-  StateStore states_;
+  Memory memory_{};
 };
 
 }  // namespace enhancer

@@ -48,6 +48,7 @@ Status TflmEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   }
   Arena memory(arena);
   states_.load(package, memory);
+  history_.load(package, memory);
   if (const Status status = memory.status(); !status.ok()) {
     return status;
   }
@@ -84,7 +85,8 @@ TfLiteTensor* TflmEngine::tensor(const TensorRecord& record) {
 
 Status TflmEngine::check_tensors() {
   for (const TensorList* list :
-       {&package_->inputs, &package_->outputs, &package_->state_in, &package_->state_out}) {
+       {&package_->inputs, &package_->outputs, &package_->state_in, &package_->state_out,
+        &package_->delayed_in, &package_->frame_out}) {
     for (const TensorRecord& record : *list) {
       const TfLiteTensor* found = tensor(record);
       if (found == nullptr || found->bytes != record.bytes ||
@@ -98,6 +100,7 @@ Status TflmEngine::check_tensors() {
 
 void TflmEngine::reset_state() {
   states_.reset();
+  history_.reset();
   (void)interpreter_->Reset();  // Variable tensors.
 }
 
@@ -114,18 +117,21 @@ Span<const std::uint8_t> TflmEngine::output(std::size_t index) {
 Status TflmEngine::infer(NpuCounters& counters) {
   const auto place = [this](const TensorRecord& record) { return tensor(record)->data.uint8; };
   states_.restore(place);
+  history_.restore(place);
   const TfLiteStatus status = interpreter_->Invoke();
   counters = ethos_u_driver::take_counters();
   if (status != kTfLiteOk) {
     return {Error::kTflmInvoke};
   }
   states_.save(place);
+  history_.save(place);
   return kOk;
 }
 
 MemoryUse TflmEngine::memory_use() const {
   MemoryUse use;
-  use.arena_bytes = static_cast<std::uint32_t>(interpreter_->arena_used_bytes() + states_.bytes());
+  use.arena_bytes = static_cast<std::uint32_t>(interpreter_->arena_used_bytes() + states_.bytes() +
+                                               history_.bytes());
   use.arena_capacity_bytes = static_cast<std::uint32_t>(arena_capacity_bytes_);
   use.weights_bytes = static_cast<std::uint32_t>(package_->tflite.size());
   return use;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/engine.h"
+#include "engine/history_store.h"
 #include "engine/state_store.h"
 #include "model_operators.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
@@ -30,6 +31,7 @@ class TflmEngine final : public Engine {
   const ModelPackage* package_ = nullptr;
   std::size_t arena_capacity_bytes_ = 0;
   StateStore states_;
+  HistoryStore history_;
   OperatorResolver resolver_;
   std::optional<tflite::MicroInterpreter> interpreter_;
 };
