@@ -18,15 +18,15 @@ WEIGHTS = "dense.safetensors"
 
 
 def check(config: Config) -> None:
-    """Refuse weights to start from that are not a dense network of the configured size.
+    """Refuse a network that cannot be made, and weights of another one to start from.
 
     Raises:
         InputError: names the file, what it holds and what the settings ask for.
     """
-    path = config.train.initial_weights
+    path, graph = config.train.initial_weights, config.model.define()
     if path is None:
         return
-    given, graph = Trained.load(path), config.model.define()
+    given = Trained.load(path)
     if given.graph != graph.folded():
         raise InputError(
             f"train.initial_weights = {str(path)!r} holds a network of matrices "
@@ -47,7 +47,7 @@ def _matrices(graph: HopGraph) -> str:
     "train",
     needs=("prepare",),
     sections=("data", "mixing", "model", "train"),
-    reads=("train.initial_weights",),
+    reads=("train.initial_weights", "model.source"),
     check=check,
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:

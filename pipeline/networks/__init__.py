@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from pipeline.networks.convnet import ConvNet
+from pipeline.networks.keras_network import KerasNetwork
 from pipeline.networks.tinylstms import TinyLSTMs
 
 DEFAULT_NETWORK = TinyLSTMs()
@@ -20,6 +21,8 @@ def _network(settings: Any) -> str:
 
 
 Network = Annotated[
-    Annotated[TinyLSTMs, Tag("tinylstms")] | Annotated[ConvNet, Tag("convnet")],
+    Annotated[TinyLSTMs, Tag("tinylstms")]
+    | Annotated[ConvNet, Tag("convnet")]
+    | Annotated[KerasNetwork, Tag("keras")],
     Discriminator(_network),
 ]

@@ -22,6 +22,8 @@ Shape = tuple[int, ...]
 WITH_MATRIX = ("product", "conv", "depthwise")
 # What shows its input's integers again, on the input's grid.
 MOVES = ("delay", "concat", "slice", "reshape")
+# Added to the variance that a normalized node divides by.
+NORM_EPSILON = 1e-3
 _INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2}
 
 

@@ -4,8 +4,8 @@ What comes out is a network like any other here: streaming, prunable, exact in i
 taken over if one hop of it can be written with the operators of `pipeline.networks.graph`; any
 other is named together with what to do.
 
-Differences to the model as Keras runs it: an LSTM's cell is clipped to +-8, dropout is left out,
-and batch normalization is folded into the layer before it with the statistics it has now.
+Differences to the model as Keras runs it: an LSTM's cell is clipped to +-8, and dropout is left
+out.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.networks.graph import MOVES, HopGraph, Net, Node
+from pipeline.networks.graph import MOVES, NORM_EPSILON, HopGraph, Net, Node
 from pipeline.networks.tinylstms import lstm_cell
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -36,7 +36,7 @@ class Imported:
 
     Attributes:
         graph: of one hop.
-        arrays: ``<matrix>/kernel``, ``<matrix>/bias`` and ``<matrix>/mask``, see `Trained`.
+        arrays: of its matrices, see `Trained`.
     """
 
     graph: HopGraph
@@ -312,18 +312,20 @@ class _Import:
         return taps, bands, dilation
 
     def _normalization(self, layer: Any, x: Node) -> Node:
-        """Fold scale and shift into the product before."""
+        """Normalization of the sums before it; its running statistics come along."""
         x = self._changes.get(x.name, x)
-        if x.matrix is None or x.relu or self._uses[id(layer.input)] > 1:
+        if x.matrix is None or x.relu or x.normalize or self._uses[id(layer.input)] > 1:
             raise self._refused(layer, "does not follow a convolution or Dense of its own")
         mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
-        scale = 1.0 / np.sqrt(variance + layer.epsilon)
-        if layer.scale:
-            scale = scale * np.asarray(layer.gamma)
-        shift = np.asarray(layer.beta) if layer.center else 0.0
-        kernel, bias = (self._arrays[f"{x.matrix}/{part}"] for part in ("kernel", "bias"))
-        self._matrix(x.matrix, kernel * scale, (bias - mean) * scale + shift)
-        return x
+        parts = {
+            "gain": np.asarray(layer.gamma) if layer.scale else np.ones_like(mean),
+            "offset": np.asarray(layer.beta) if layer.center else np.zeros_like(mean),
+            "mean": mean,
+            "variance": np.maximum(variance + (layer.epsilon - NORM_EPSILON), 0.0),
+        }
+        for part, values in parts.items():
+            self._arrays[f"{x.matrix}/{part}"] = values.astype(np.float32)
+        return self._changed(x, normalize=True)
 
     def _reshape(self, layer: Any, x: Node) -> Node:
         shape = tuple(int(size) for size in layer.output.shape[2:])

@@ -1,5 +1,6 @@
 """What the settings of every network have in common."""
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,11 @@ class NetworkSettings(BaseModel):
 
     bands: Annotated[int, Field(ge=8, le=257)] = 128
     """Mel bands: width of input and output."""
+
+    @property
+    def source(self) -> Path | None:
+        """A file whose content decides the network, if there is one."""
+        return None
 
     def define(self) -> HopGraph:
         """The graph of one hop."""

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from pipeline.artefacts import write_atomically
 from pipeline.dsp import FrontEnd
 from pipeline.errors import InputError
-from pipeline.networks.graph import HopGraph
+from pipeline.networks.graph import NORM_EPSILON, HopGraph
 from pipeline.networks.settings import NetworkSettings
 from pipeline.quantization.scheme import FLOAT, Scheme, integer_steps
 
@@ -25,7 +25,6 @@ HEADER = "network"
 PARTS = ("kernel", "bias", "mask")
 # Of a batch-normalized matrix, and what each starts from.
 NORMALIZED = {"gain": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
-NORM_EPSILON = 1e-3
 FRONT_END = ("mean", "deviation")
 
 
@@ -134,7 +133,8 @@ def untrained(network: NetworkSettings, front_end: FrontEnd, seed: int) -> Train
     for node in graph.nodes:
         if node.normalize:
             for part, value in NORMALIZED.items():
-                arrays[f"{node.matrix}/{part}"] = np.full(node.channels, value, np.float32)
+                usual = np.full(node.channels, value, np.float32)
+                arrays.setdefault(f"{node.matrix}/{part}", usual)
     return Trained(graph, front_end, arrays)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.keras import tf, tf_keras
-from pipeline.networks.trained import NORM_EPSILON, NORMALIZED, PARTS
+from pipeline.networks.graph import NORM_EPSILON
+from pipeline.networks.trained import NORMALIZED, PARTS
 from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
 from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid
 

@@ -1,0 +1,55 @@
+"""A user's own Keras model as a network of the configuration."""
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.networks.graph import HopGraph
+from pipeline.networks.keras_import import Imported, KerasImportError, from_keras, load_keras
+from pipeline.networks.settings import NetworkSettings
+
+
+class KerasNetwork(NetworkSettings):
+    """Taken over by `pipeline.networks.keras_import`; its weights are what training starts from."""
+
+    network: Literal["keras"]
+    """Which network."""
+    path: str
+    """A ``.keras`` or ``.h5`` file, or ``module:function`` that returns a model."""
+
+    @property
+    def source(self) -> Path | None:
+        """The file whose content decides the network: the model's, or the module's."""
+        module, colon, _ = self.path.partition(":")
+        if not colon:
+            return Path(self.path)
+        found = importlib.util.find_spec(module)
+        return Path(found.origin) if found and found.origin else None
+
+    def define(self) -> HopGraph:
+        """The graph of one hop.
+
+        Raises:
+            KerasImportError: there is no such model, it cannot stream, or has other bands.
+        """
+        return self._imported(seed=0).graph
+
+    def initial(self, graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
+        """The model's weights; what it draws itself it draws from `seed`."""
+        return self._imported(seed).arrays
+
+    def _imported(self, seed: int) -> Imported:
+        from pipeline.keras import tf_keras
+
+        tf_keras.utils.set_random_seed(seed)
+        imported = from_keras(load_keras(self.path))
+        bands = imported.graph.features.channels
+        if bands != self.bands:
+            raise KerasImportError(
+                f"{self.path}: the model reads {bands} bands; set model.bands to that number "
+                f"(it is {self.bands})"
+            )
+        return imported
