@@ -45,6 +45,8 @@ class KerasNetwork(NetworkSettings):
         from pipeline.keras import tf_keras
 
         tf_keras.utils.set_random_seed(seed)
+        # Layers without names of their own are numbered; every building counts from the start.
+        tf_keras.backend.reset_uids()
         imported = from_keras(load_keras(self.path))
         bands = imported.graph.features.channels
         if bands != self.bands:
