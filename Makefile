@@ -1,11 +1,14 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both create the environment first.
 
-PYTHON ?= python3.11
+# The oldest there is of those that the packages in the lock have wheels for.
+PYTHON ?= $(or $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version);))),python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# What everybody needs; what tests and the study need on top of it.
 READY := $(VENV)/.ready
+TESTS_READY := $(VENV)/.tests-ready
 # pesq comes as source: it needs a compiler and Python's headers.
-PYTHON_PACKAGES := ca-certificates g++ python3.11-dev python3.11-venv
+PYTHON_PACKAGES := ca-certificates g++ python3-dev python3-venv
 # What synthetic voices are phonemized with.
 TEST_PACKAGES := espeak-ng
 HAS_PYTHON := $(PYTHON) -c 'import ensurepip, os, shutil, sysconfig; \
@@ -19,26 +22,35 @@ demo: $(READY)  ## corpus -> dense -> sparse int8 -> Vela -> quality -> report, 
 test: lint  ## static checks and all tests: the firmware's are built and run beside Python's
 	$(MAKE) --jobs=2 --output-sync=line python-test firmware-test
 
-python-test: $(READY)
+python-test: $(TESTS_READY)
 	firmware/third_party/install_packages.sh $(TEST_PACKAGES)
 	$(BIN)/python -m pytest --no-skips
 
-lint: $(READY)
+lint: $(TESTS_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy pipeline
 
 $(READY): pyproject.toml requirements.lock
 	$(HAS_PYTHON) || firmware/third_party/install_packages.sh $(PYTHON_PACKAGES)
+	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or \
+		sys.exit("$(PYTHON) is Python %d.%d; name one of 3.11 to 3.13: PYTHON=..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-lock: ## resolve pyproject.toml again into requirements.lock
-	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url \
-		--allow-unsafe --extra dev --extra study --no-emit-find-links --output-file requirements.lock pyproject.toml
+$(TESTS_READY): $(READY) requirements-dev.lock
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links
+
+lock: ## resolve pyproject.toml again: what everybody needs, and with it what tests and study do
+	$(BIN)/pip install --quiet uv
+	$(LOCK) --extra dev --extra study --output-file requirements-dev.lock pyproject.toml
+	$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 -include firmware/targets.mk
 

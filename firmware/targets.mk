@@ -6,7 +6,7 @@
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
 # They need Debian 12; missing packages are installed (with sudo unless root). READY is the top
-# makefile's stamp of the Python environment in BIN.
+# makefile's stamp of the Python environment in BIN, TESTS_READY the one of what tests need.
 
 BIN ?= .venv/bin
 FIRMWARE_BUILD := build/firmware
@@ -51,7 +51,7 @@ arm-runner: $(READY)
 	$(BIN)/pip install --quiet --no-deps --require-hashes \
 		-r firmware/third_party/arm_runner_requirements.txt
 
-firmware-test: firmware-check arm-runner
+firmware-test: firmware-check arm-runner $(TESTS_READY)
 	cmake -S firmware -B $(FIRMWARE_BUILD)/sanitized -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized

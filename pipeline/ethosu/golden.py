@@ -7,7 +7,6 @@ they can end: on models from elsewhere use `golden_process`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -38,7 +37,7 @@ class Golden(Protocol):
 
 
 class TfliteGolden:
-    """TFLite's reference kernels, from the tensorflow package.
+    """TFLite's reference kernels, from LiteRT, as TFLite is called now.
 
     Args:
         model: the bytes of an uncompiled `.tflite`.
@@ -48,15 +47,13 @@ class TfliteGolden:
     """
 
     def __init__(self, model: bytes) -> None:
-        import tensorflow as tf
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._interpreter = tf.lite.Interpreter(
-                model_content=model,
-                num_threads=1,
-                experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-            )
+        self._interpreter = Interpreter(
+            model_content=model,
+            num_threads=1,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        )
         self._interpreter.allocate_tensors()
         self.inputs = unique_names(d["name"] for d in self._interpreter.get_input_details())
         self.outputs = unique_names(d["name"] for d in self._interpreter.get_output_details())

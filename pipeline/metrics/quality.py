@@ -27,7 +27,9 @@ from pystoi import stoi
 from pipeline.metrics.dnsmos import Dnsmos
 
 with warnings.catch_warnings():
-    # mir_eval 0.8 announces that `separation` goes in 0.9; the version is pinned.
+    # mir_eval 0.8 announces that `separation` goes in 0.9 in favour of museval, which evaluates
+    # version 4 and gives other numbers: 0.04 and 0.14 dB less on two noisy signals, 12 dB less on
+    # one that is filtered as well.
     warnings.simplefilter("ignore", FutureWarning)
     from mir_eval.separation import bss_eval_sources
 

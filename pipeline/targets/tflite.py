@@ -1,4 +1,4 @@
-"""The TFLite interpreter as a target, with its reference or its optimized kernels."""
+"""TFLite (LiteRT, as it is called now) as a target, with its reference or its optimized kernels."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ class TfliteRunner:
         Raises:
             TargetError: unknown kernels, or a model TFLite cannot run.
         """
-        import tensorflow as tf
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         if kernels not in get_args(Kernels):
             raise TargetError(f"kernels {kernels!r}; expected one of {get_args(Kernels)}")
         content = model.read_bytes() if isinstance(model, Path) else model
-        resolver = tf.lite.experimental.OpResolverType
         try:
-            self._interpreter = tf.lite.Interpreter(
+            self._interpreter = Interpreter(
                 model_content=content,
                 num_threads=1,
-                experimental_op_resolver_type=resolver.BUILTIN_REF
+                experimental_op_resolver_type=OpResolverType.BUILTIN_REF
                 if kernels == "reference"
-                else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
