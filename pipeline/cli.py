@@ -13,6 +13,7 @@ from pipeline.ethosu.errors import EthosUError
 
 DEFAULT_CONFIG = Path("configs/demo.toml")
 DEBUG = "--debug"
+DEBUG_HELP = "show where an error arose"
 
 
 def stage_main(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.testset import Mixture
@@ -126,6 +126,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--model", required=True, help="as of pipeline.enhance")
     parser.add_argument("--corpus", type=Path, required=True, help="a prepared corpus")
     parser.add_argument("--through", choices=get_args(Through), default="tflite")

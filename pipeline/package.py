@@ -14,7 +14,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.targets.board_options import add_target_options, compile_target
 from pipeline.targets.deployment import ENGINES, card_path, package_model
 
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("model", type=Path, help="a .tflite, compiled by Vela or not")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--engine", choices=ENGINES, default="npu", help="default: %(default)s")

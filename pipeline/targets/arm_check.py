@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
 from pipeline.targets import Array, HopModel, ModelInterface
@@ -67,6 +67,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--models", type=Path, default=Path("tflite_models"), metavar="FOLDER")
     parser.add_argument("--plugin", type=Path, default=PLUGIN, help="default: %(default)s")
     parser.add_argument("--hops", type=int, default=8)

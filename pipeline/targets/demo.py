@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.dsp import HOP_SAMPLES, RATE_HZ
 from pipeline.errors import InputError
 from pipeline.ethosu import memory_system
@@ -79,6 +79,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument(
         "--noisy",
         type=Path,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.dsp import analyse
 from pipeline.targets import HopModel, HopStream
 from pipeline.targets.board import Board, infer
@@ -63,6 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["npu"])
     parser.add_argument("--hops", type=int, default=64, help="default: %(default)s")
     add_model_options(parser)

@@ -22,7 +22,7 @@ from typing import IO
 
 import numpy as np
 
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.progress import Reporter
 from pipeline.targets import Array, TargetError, TensorSpec, states_of
@@ -56,6 +56,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="a .tflite")
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="default: random integers")
     parser.add_argument("--outputs", type=Path, metavar="FILE", help="write them to this .npz")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import pipeline
-from pipeline.cli import reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
 from pipeline.targets.agreement import compare_with_host
@@ -79,6 +79,7 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     add_model_options(parser)
     add_board_options(parser)
     parser.add_argument(
