@@ -1,13 +1,13 @@
 """From recordings to a corpus a training run opens, whatever they were."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.corpora import prepared
+from pipeline.corpora import embedded, prepared
 from pipeline.corpora.audio import active_power
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.folders import training_material
@@ -17,7 +17,7 @@ from pipeline.corpora.paired import PairedMixer
 from pipeline.corpora.prepared import Corpus, extras_for, open_split, prepare
 from pipeline.corpora.sources import material_of
 from pipeline.corpora.store import AUDIO_NAME, Store, StoreError
-from pipeline.corpora.testset import MixtureListError
+from pipeline.corpora.testset import MixtureListError, read_list, write_list
 
 TINY = Extras(speech_speed_copies=1, noise_speed_copies=1, procedural_minutes=0.2)
 SPLITS = ("train", "valid", "test")
@@ -233,7 +233,10 @@ def clicks(count: int, seconds: float, seed: int) -> np.ndarray:
     return samples
 
 
-def test_pieces_without_sound_are_drawn_again(record: Callable[..., Path], tmp_path: Path) -> None:
+def test_pieces_without_sound_are_drawn_again(
+    record: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "MIXTURES_PER_SNR", {"valid": 5, "test": 5})
     for n in range(3):
         speech = 0.1 * np.random.default_rng(n).standard_normal(200_000)
         speech[8_000:-8_000] = 0
@@ -348,15 +351,20 @@ def test_equal_recordings_are_used_once_but_where_folders_say_otherwise(
 def test_a_published_list_of_other_samples_is_refused_while_preparing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clips = {clip.name: clip for clip in embedded.clips()}
+    first = {(clip.split, clip.role): clip for clip in reversed(clips.values())}
+    needed = {first["train", role].name for role in ("speech", "noise")}
     for part in ("valid", "test"):
-        name = f"embedded_{part}.json"
-        text = (prepared.LISTS_DIR / name).read_text(encoding="utf-8")
-        digest = next(iter(json.loads(text)["clip_hashes"].values()))
-        (tmp_path / name).write_text(text.replace(digest, "0" * 16), encoding="utf-8")
+        published = read_list(prepared.LISTS_DIR / f"embedded_{part}.json")
+        recipe = published.recipes[0]
+        used = {piece.clip for piece in recipe.speech + recipe.noise}
+        other = replace(published, recipes=(recipe,), clip_hashes=dict.fromkeys(used, "0" * 16))
+        write_list(other, tmp_path / f"embedded_{part}.json")
+        needed |= used
     monkeypatch.setattr(prepared, "LISTS_DIR", tmp_path)
-    extras = Extras(procedural_minutes=0.2)
+    material = Material(tuple(clips[name] for name in sorted(needed)), published="embedded")
     with pytest.raises(MixtureListError, match="has other samples than the list was made for"):
-        prepare(material_of("embedded"), tmp_path / "corpus", extras=extras)
+        prepare(material, tmp_path / "corpus", extras=Extras())
 
 
 def test_the_less_speech_the_more_it_is_varied() -> None:
