@@ -282,6 +282,12 @@ def describe(path: Path, result: Check, weights: Sequence[WeightTensor]) -> Iter
             f"  {tensor.name[-39:]:40s}{shape:>18s}{tensor.dtype:>7s}{tensor.sparsity:8.1%}"
             f"{tensor.distinct_values:10d}"
         )
+    for tensor in weights:
+        if tensor.is_offset:
+            yield (
+                f"  {tensor.name}: weights with zero points other than 0, which TFLite's int8 "
+                "convolutions take for 0 and Vela subtracts: quantize weights symmetrically"
+            )
     yield f"  {'PASSED' if result.passes else 'NOT PASSED'}"
 
 

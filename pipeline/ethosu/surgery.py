@@ -36,6 +36,13 @@ def cut_float_ends(content: bytes) -> CutModel:
     Raises:
         ModelError: the file is damaged.
     """
+    try:
+        return _cut_float_ends(content)
+    except MALFORMED as error:
+        raise ModelError(f"damaged model file: {error!r}") from error
+
+
+def _cut_float_ends(content: bytes) -> CutModel:
     model = _unpacked(content)
     graph = model.subgraphs[0]
     removed = []
@@ -126,10 +133,7 @@ def _schema() -> Any:
 
 
 def _unpacked(content: bytes) -> Any:
-    try:
-        model = _schema().ModelT.InitFromPackedBuf(bytearray(content), 0)
-    except MALFORMED as error:
-        raise ModelError(f"damaged model file: {error!r}") from error
+    model = _schema().ModelT.InitFromPackedBuf(bytearray(content), 0)
     model.signatureDefs = None  # They would name tensors that are no ends any more.
     return model
 

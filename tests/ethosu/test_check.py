@@ -165,6 +165,22 @@ def test_given_inputs_are_compared_too(run: Run, tmp_path: Path) -> None:
     assert code == 0 and "against TFLite Micro, given: 0 of 36 elements differ" in out
 
 
+def test_weights_with_zero_points_are_told(run: Run) -> None:
+    graph = GraphBuilder()
+    x = graph.tensor((1, 8, 8, 16), "int8", 0.05, 2)
+    w = graph.tensor((1, 3, 3, 16), "int8", 0.01, 7, np.full((1, 3, 3, 16), 7))
+    b = graph.tensor((16,), "int32", 0.0005, 0, np.zeros(16))
+    y = graph.tensor((1, 8, 8, 16), "int8", 0.2, -3)
+    graph.operator(
+        "DEPTHWISE_CONV_2D", [x, w, b], [y], "DepthwiseConv2DOptions", padding=0,
+        strideH=1, strideW=1, depthMultiplier=1,
+    )  # fmt: skip
+    code, out, _ = run(graph.build([x], [y]))
+    assert code == 1
+    assert f"t{w}: weights with zero points other than 0" in out
+    assert "100.0%         1" in out  # What lies at the zero point is a zero.
+
+
 def test_page_holds_tables_timeline_and_nothing_executable(run: Run, tmp_path: Path) -> None:
     content = _with_float_ends().replace(b"t3", b"<&")
     page = tmp_path / "check.html"

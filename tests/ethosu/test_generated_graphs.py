@@ -12,10 +12,10 @@ from ethosu_graphs import FAMILIES, generate
 from ethosu_reference import ACCELERATOR_MACS, compare, vela_compile
 from exact_arithmetic import ExactArithmetic
 from known_differences import references_of
-from tflite_builder import GraphBuilder
+from tflite_builder import GraphBuilder, schema
 
 from pipeline.ethosu import CpuOperatorError, Emulator, load_vela_model
-from pipeline.ethosu.golden import TfliteGolden
+from pipeline.ethosu.golden import MicroGolden, TfliteGolden
 from pipeline.ethosu.stimuli import random_inputs
 
 GRAPHS_PER_FAMILY = 8
@@ -64,3 +64,34 @@ def test_vela_sums_over_the_first_of_two_axes_only() -> None:
     over_height = inputs["t0"].astype(int).sum(axis=1)[0, 0]
     (actual,) = emulator.invoke(inputs).values()
     assert np.array_equal(actual.reshape(-1), np.floor(over_height / 24 + 0.5))
+
+
+@pytest.mark.parametrize("kernel", [(1, 3), (3, 1), (2, 2)])
+def test_vela_subtracts_weight_zero_points_which_references_ignore(kernel: tuple[int, int]) -> None:
+    """TFLite's int8 scheme has none; where a file has them, nearly every output differs."""
+
+    def transpose_conv(zero_point: int, offset: int) -> bytes:
+        rng, graph = np.random.default_rng(0), GraphBuilder()
+        x = graph.tensor((1, 8, 14, 16), "int8", 0.02, 5)
+        values = rng.integers(-60, 61, (24, *kernel, 16)) + offset
+        scales = rng.uniform(0.005, 0.02, 24).astype(np.float32)
+        w = graph.tensor((24, *kernel, 16), "int8", scales, zero_point, values)
+        b = graph.tensor((24,), "int32", scales * np.float32(0.02), 0, np.zeros(24))
+        out = (1, 8 + kernel[0] - 1, 14 + kernel[1] - 1, 24)
+        y = graph.tensor(out, "int8", 0.6, -3)
+        shape = graph.tensor((4,), "int32", data=np.array(out))
+        graph.operator(
+            "TRANSPOSE_CONV", [shape, w, x, b], [y], "TransposeConvOptions",
+            padding=schema.Padding.VALID, strideH=1, strideW=1,
+        )  # fmt: skip
+        return graph.build([x], [y])
+
+    model = transpose_conv(zero_point=40, offset=40)
+    emulator = Emulator(load_vela_model(vela_compile(model)))
+    inputs = random_inputs(emulator.model.inputs, np.random.default_rng(1))
+    for reference in (TfliteGolden, MicroGolden):
+        different = compare(emulator, reference(model), inputs)
+        assert different.mismatches > 0.8 * different.elements
+        same = reference(transpose_conv(zero_point=0, offset=0))
+        (expected,), (actual,) = same.invoke(inputs).values(), emulator.invoke(inputs).values()
+        assert np.array_equal(expected, actual)
