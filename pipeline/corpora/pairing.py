@@ -228,7 +228,7 @@ def _divided(root: Path, inner: dict[PurePath, str], outside: str | None) -> _Si
         *(
             AudioFileError(
                 root / path,
-                "holds a second talker, and mixtures without are there",
+                "another kind of mixture of the same talkers is used",
                 "give its folder as the noisy one to use it",
             )
             for path in spare

@@ -181,12 +181,16 @@ def _beginnings_repeat(paths: Sequence[PurePath]) -> bool:
 
 
 def _held_out(clips: Sequence[Clip], groups: Sequence[str], unit: str) -> tuple[Clip, ...]:
-    """Take the missing parts out of what is trained on, a tenth of the groups for each."""
+    """Take the missing parts out of what is trained on, a tenth of the groups for each.
+
+    Groups that folders put into two parts anyway come last.
+    """
     missing = _missing(clips)
     settled = {group for group, clip in zip(groups, clips) if clip.split in ("valid", "test")}
     is_open = [clip.split in ("", "train") for clip in clips]
     order = sorted(
-        {g for g, is_free in zip(groups, is_open) if is_free and g not in settled}, key=_digest
+        {group for group, is_free in zip(groups, is_open) if is_free},
+        key=lambda group: (group in settled, _digest(group)),
     )
     if missing and len(order) <= len(missing):
         raise FolderError(

@@ -227,6 +227,27 @@ def test_missing_parts_come_from_training_alone(divided: Callable[..., Division]
     assert all(name.startswith("training") for name in found["valid"] | found["train"])
 
 
+def test_a_missing_part_is_found_where_train_and_test_share_all_speakers(
+    divided: Callable[..., Division],
+) -> None:
+    names = [f"{part}/p{n}_{part}.wav" for part in ("training", "testing") for n in range(225, 231)]
+    names = [name.replace("_training", "_001").replace("_testing", "_002") for name in names]
+    division = divided(names)
+    found = speakers_of(division)
+    assert len(found["valid"]) == 1
+    assert len(found["train"]) == 5
+    assert not found["train"] & found["valid"]
+    assert "6 speaker(s) are in two parts, as folders say" in division.notes[0]
+
+
+def test_a_speaker_of_one_part_is_held_out_before_others(
+    divided: Callable[..., Division],
+) -> None:
+    names = [f"train/p{n}_001.wav" for n in range(225, 240)] + ["train/p300_001.wav"]
+    names += [f"test/p{n}_002.wav" for n in range(225, 240)]
+    assert "p300" in speakers_of(divided(names))["valid"]
+
+
 def test_undecided_recordings_join_their_speaker(divided: Callable[..., Division]) -> None:
     named = [f"test/p{n}_001.wav" for n in (225, 226)]
     loose = [f"more/p{n}_002.wav" for n in range(225, 235)]
