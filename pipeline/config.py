@@ -68,7 +68,7 @@ class Data(_Section):
     noise_dir: Path | None = None
     """Folder of noise (source = "folders")."""
     noisy_dir: Path | None = None
-    """Folder of noisy speech, file names as in clean_dir (source = "paired")."""
+    """Folder of noisy speech, files named as corpora do (source = "paired"); may be clean_dir."""
     # Left out of files and keys where unset: those from before there was such a thing stay valid.
     synthetic_minutes: Annotated[
         float, Field(ge=0.0, le=600.0, exclude_if=lambda minutes: not minutes)
