@@ -21,8 +21,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.errors import InputError
+from pipeline.ethosu.weight_statistics import weight_tensors
 from pipeline.keras import tf, tf_keras
-from pipeline.lowering.tflite_weights import weight_tensors
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -191,7 +191,7 @@ def produce(
         if step.do == "quantize":
             tflite = _converted(model)
             weights = tuple(
-                WeightStatistics(w.name, w.values.size, round(w.zeros, 6), w.distinct)
+                WeightStatistics(w.name, w.elements, round(w.sparsity, 6), w.distinct_values)
                 for w in weight_tensors(tflite)
             )
         else:
