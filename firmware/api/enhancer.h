@@ -43,8 +43,9 @@ enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
 enhancer_status enhancer_init(struct enhancer_instance* enhancer, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes);
 
-/* Enhance one hop; `in` and `out` may be the same. After an error the NPU has been reset and `out`
- * is the input, unchanged: go on with the next hop, or stop. */
+/* Enhance one hop; `in` and `out` may be the same. A fault of the NPU is met with a
+ * reset and one more attempt. After an error `out` is the input, unchanged: go on with the next
+ * hop, or stop. */
 enhancer_status enhancer_process(struct enhancer_instance* enhancer,
                                  const int16_t in[ENHANCER_HOP_SAMPLES],
                                  int16_t out[ENHANCER_HOP_SAMPLES]);

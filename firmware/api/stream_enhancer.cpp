@@ -14,8 +14,24 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package) {
   bands_.load(package);
   conditioned_ = package.front_end.header.conditioned != 0;
   conditioner_.reset();
+  // A failed job leaves states as they were, but not variables in the arena.
+  attempts_ = package.variables.size() == 0 ? 2 : 1;
   stft_.reset();
   engine.reset_state();
+}
+
+Status StreamEnhancer::infer(HopCost& cost) {
+  Status status;
+  for (int attempt = 0; attempt < attempts_; ++attempt) {
+    cost.retries = static_cast<std::uint32_t>(attempt);
+    std::memcpy(engine_->input(0).data(), features_, feature_bytes_);
+    status = engine_->infer(cost.npu);
+    if (status.ok()) {
+      std::memcpy(mask_, engine_->output(0).data(), mask_bytes_);
+      break;
+    }
+  }
+  return status;
 }
 
 Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, HopCost& cost) {
@@ -27,11 +43,9 @@ Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, Ho
   bands_.features(bins_, gain, {features_, feature_bytes_});
 
   const std::uint64_t features_done = platform::ticks();
-  std::memcpy(engine_->input(0).data(), features_, feature_bytes_);
-  if (const Status status = engine_->infer(cost.npu); !status.ok()) {
+  if (const Status status = infer(cost); !status.ok()) {
     return status;
   }
-  std::memcpy(mask_, engine_->output(0).data(), mask_bytes_);
 
   const std::uint64_t inference_done = platform::ticks();
   bands_.gains(mask(), bins_);

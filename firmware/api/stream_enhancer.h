@@ -16,6 +16,7 @@ struct HopCost {
   std::uint64_t features_ticks = 0;   ///< STFT, bands, quantization.
   std::uint64_t inference_ticks = 0;  ///< Copies, NPU job, waiting.
   std::uint64_t synthesis_ticks = 0;  ///< Gains, inverse STFT, overlap-add.
+  std::uint32_t retries = 0;          ///< Inferences that failed and were run again.
   NpuCounters npu;
 
   std::uint64_t total_ticks() const { return features_ticks + inference_ticks + synthesis_ticks; }
@@ -23,6 +24,7 @@ struct HopCost {
     features_ticks += other.features_ticks;
     inference_ticks += other.inference_ticks;
     synthesis_ticks += other.synthesis_ticks;
+    retries += other.retries;
     npu += other.npu;
     return *this;
   }
@@ -42,7 +44,11 @@ class StreamEnhancer {
   Span<const std::uint8_t> mask() const { return {mask_, mask_bytes_}; }
 
  private:
+  /// One inference; after a failure, from which the NPU has been reset, once more.
+  Status infer(HopCost& cost);
+
   Engine* engine_ = nullptr;
+  int attempts_ = 1;
   std::size_t feature_bytes_ = 0;
   std::size_t mask_bytes_ = 0;
   bool conditioned_ = false;

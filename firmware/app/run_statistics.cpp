@@ -27,6 +27,7 @@ void RunStatistics::send_summary() const {
       .add("inference_ticks", sum_.inference_ticks)
       .add("synthesis_ticks", sum_.synthesis_ticks)
       .add("max_ticks", max_ticks_)
+      .add("retries", sum_.retries)
       .add("npu_total_cycles", sum_.npu.total_cycles)
       .add("npu_active_cycles", sum_.npu.active_cycles)
       .add("axi0_read_beats", sum_.npu.axi0_read_beats)

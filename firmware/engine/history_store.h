@@ -22,14 +22,16 @@ class HistoryStore {
       for (const DelayedFrame& frame : package.delays) {
         ring.frames = frame.source == source ? std::max(ring.frames, frame.delay) : ring.frames;
       }
-      ring.memory = arena.take(std::uint64_t{ring.frames} * package.source(source).bytes);
+      // One more, so that the features of a hop that has to be repeated do no harm.
+      ring.slots = ring.frames > 0 ? ring.frames + 1 : 0;
+      ring.memory = arena.take(std::uint64_t{ring.slots} * package.source(source).bytes);
       bytes_ += ring.memory.size();
     }
   }
 
   void reset() {
     for (std::size_t source = 0; source < package_->sources(); ++source) {
-      for (std::uint32_t slot = 0; slot < rings_[source].frames; ++slot) {
+      for (std::uint32_t slot = 0; slot < rings_[source].slots; ++slot) {
         set_to_zero(package_->source(source), frame(source, slot));
       }
     }
@@ -44,7 +46,7 @@ class HistoryStore {
       const TensorRecord& input = package_->delayed_in[part.input];
       const std::uint32_t rows = package_->source(part.source).bytes / part.row_bytes;
       const std::uint8_t* from =
-          frame(part.source, (ring.next + ring.frames - part.delay) % ring.frames);
+          frame(part.source, (ring.next + ring.slots - part.delay) % ring.slots);
       std::uint8_t* to = locate(input) + part.offset;
       for (std::uint32_t row = 0; row < rows; ++row) {
         std::memcpy(to, from, part.row_bytes);
@@ -58,8 +60,12 @@ class HistoryStore {
   /// Keep the outputs after a hop.
   template <typename Locate>
   void save(Locate locate) {
-    for (std::size_t source = 1; source < package_->sources(); ++source) {
-      keep(source, locate);
+    for (std::size_t source = 0; source < package_->sources(); ++source) {
+      if (source > 0) {
+        keep(source, locate);
+      }
+      Ring& ring = rings_[source];
+      ring.next = ring.slots > 0 ? (ring.next + 1) % ring.slots : 0;
     }
   }
 
@@ -69,6 +75,7 @@ class HistoryStore {
   struct Ring {
     Span<std::uint8_t> memory;
     std::uint32_t frames = 0;
+    std::uint32_t slots = 0;
     std::uint32_t next = 0;
   };
 
@@ -78,11 +85,9 @@ class HistoryStore {
 
   template <typename Locate>
   void keep(std::size_t source, Locate locate) {
-    Ring& ring = rings_[source];
-    if (ring.frames > 0) {
+    if (rings_[source].slots > 0) {
       const TensorRecord& tensor = package_->source(source);
-      std::memcpy(frame(source, ring.next), locate(tensor), tensor.bytes);
-      ring.next = (ring.next + 1) % ring.frames;
+      std::memcpy(frame(source, rings_[source].next), locate(tensor), tensor.bytes);
     }
   }
 

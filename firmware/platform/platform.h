@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 /// All that the library needs from a board. One implementation is linked, such as
@@ -18,6 +19,12 @@ void npu_write(std::uint32_t offset, std::uint32_t value);
 /// only forget an interrupt raised before. The interrupt is cleared in the NPU. Returns false on
 /// timeout.
 bool npu_wait_for_interrupt(std::uint64_t timeout_ticks);
+
+/// Around a job, for a CPU that caches memory it shares with the NPU: write what the CPU has
+/// written to these bytes back to memory; forget what it holds of them. Do nothing where they are
+/// not cached.
+void cache_clean(const void* data, std::size_t bytes);
+void cache_invalidate(void* data, std::size_t bytes);
 
 /// The next two are called by the tflm engine only, whose driver is Arm's.
 /// Let that driver handle the NPU interrupt: `handler` runs in interrupt context and must clear it

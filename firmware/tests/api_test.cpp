@@ -159,6 +159,25 @@ TEST_F(ApiTest, AFailedHopPassesThroughAndTheNextOneIsEnhanced) {
   process(tone(2));
 }
 
+TEST_F(ApiTest, AFaultIsForgottenIfTheSecondAttemptSucceeds) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  const Hop first = process(tone(0));
+  const Hop second = process(tone(1));
+  enhancer_reset(&instance_);
+  int runs = 0;
+  fake::platform().on_run = [&runs] {
+    if (++runs % 2 == 0) {
+      return echo_network();
+    }
+    std::memset(fake::npu_pointer(0x088), 0xEE, fake::kArenaBytes);
+    fake::platform().npu_registers[0x004] = 1U << 2;
+    return true;
+  };
+  EXPECT_EQ(process(tone(0)), first);
+  EXPECT_EQ(process(tone(1)), second);
+  EXPECT_EQ(runs, 4);
+}
+
 class MicrophoneLoopTest : public ApiTest {
  protected:
   void SetUp() override {

@@ -25,7 +25,7 @@ class EthosU55Test : public testing::Test {
 
   Status run() {
     ethos_u55::start(job_);
-    return ethos_u55::wait(counters_);
+    return ethos_u55::wait(job_, counters_);
   }
 
   NpuCounters counters_;
@@ -121,6 +121,21 @@ TEST_F(EthosU55Test, TheNpuIsResetAfterAFaultAndNotAfterAGoodJob) {
   fake::platform().on_run = [] { return false; };
   EXPECT_EQ(run().error, Error::kNpuTimeout);
   EXPECT_NE(registers()[kReset], kNoReset);
+}
+
+TEST_F(EthosU55Test, TheArenaIsCleanedBeforeAndInvalidatedAfterAJob) {
+  fake::platform().on_run = [] {
+    EXPECT_EQ(fake::platform().cache_log.size(), 1U);
+    return true;
+  };
+  (void)run();
+  const auto& log = fake::platform().cache_log;
+  ASSERT_EQ(log.size(), 2U);
+  EXPECT_EQ(log[0].name + " " + log[1].name, "clean invalidate");
+  for (const auto& operation : log) {
+    EXPECT_EQ(operation.data, arena_);
+    EXPECT_EQ(operation.bytes, sizeof arena_);
+  }
 }
 
 TEST_F(EthosU55Test, CommandsKeepClockAndPowerGating) {

@@ -78,6 +78,14 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
   }
 }
 
+void cache_clean(const void* data, std::size_t bytes) {
+  state.cache_log.push_back({"clean", data, bytes});
+}
+
+void cache_invalidate(void* data, std::size_t bytes) {
+  state.cache_log.push_back({"invalidate", data, bytes});
+}
+
 void npu_set_memory_timing(int /*axi_port*/, Span<const std::uint32_t> /*registers*/) {}
 
 bool npu_wait_for_interrupt(std::uint64_t /*timeout_ticks*/) {

@@ -20,6 +20,13 @@ struct Platform {
   std::map<std::uint32_t, std::uint32_t> npu_registers;
   std::function<bool()> on_run = [] { return false; };
   bool npu_resets = true;
+
+  struct CacheOperation {
+    std::string name;
+    const void* data;
+    std::size_t bytes;
+  };
+  std::vector<CacheOperation> cache_log;
 };
 
 Platform& platform();

@@ -69,6 +69,9 @@ TEST_F(NpuEngineTest, LeavesWeightsInPlaceOrCopiesThem) {
   ASSERT_TRUE(load(parts).ok());
   EXPECT_TRUE(engine_.memory_use().weights_in_sram);
   EXPECT_EQ(platform::npu_sram()[0], 7);
+  ASSERT_EQ(fake::platform().cache_log.size(), 1U);
+  EXPECT_EQ(fake::platform().cache_log[0].name, "clean");
+  EXPECT_EQ(fake::platform().cache_log[0].data, platform::npu_sram().data());
   engine_.reset_state();
   hop();
   EXPECT_EQ(fake::npu_pointer(0x080), platform::npu_sram().data());
@@ -148,6 +151,34 @@ TEST_F(NpuEngineTest, EarlierFramesReachTheirInputs) {
   hops = 0;
   run_hops();
   EXPECT_EQ(seen, first);
+}
+
+TEST_F(NpuEngineTest, AHopThatIsRepeatedAfterAFaultKeepsTheEarlierFrames) {
+  ASSERT_TRUE(load(parts_with_delays()).ok());
+  bool fails = false;
+  std::vector<int> past;
+  fake::platform().on_run = [&] {
+    const auto* arena = static_cast<const std::uint8_t*>(fake::npu_pointer(0x088));
+    past.assign(arena + kPastOffset, arena + kPastOffset + 8);
+    fake::platform().npu_registers[0x004] = fails ? 1U << 2 : 1U << 5;
+    return true;
+  };
+  engine_.reset_state();
+  NpuCounters counters;
+  const auto hop = [&](std::uint8_t value) {
+    std::memset(engine_.input(0).data(), value, fake::kBands);
+    return engine_.infer(counters).ok();
+  };
+  EXPECT_TRUE(hop(1));
+  EXPECT_TRUE(hop(2));
+  fails = true;
+  EXPECT_FALSE(hop(3));
+  EXPECT_FALSE(hop(3));
+  fails = false;
+  EXPECT_TRUE(hop(3));
+  EXPECT_EQ(past, (std::vector<int>{1, 1, 1, 1, 2, 2, 2, 2}));
+  EXPECT_TRUE(hop(4));
+  EXPECT_EQ(past, (std::vector<int>{2, 2, 2, 2, 3, 3, 3, 3}));
 }
 
 TEST_F(NpuEngineTest, RefusesDelaysThatDoNotFit) {

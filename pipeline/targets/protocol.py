@@ -58,7 +58,7 @@ class Model(_Report):
 class Summary(_Report):
     """Sums over all hops: CPU ticks of the three parts, and the NPU's performance counters.
 
-    `max_ticks` is the longest hop's.
+    `max_ticks` is the longest hop's; `retries` are inferences that failed and were run again.
     """
 
     type: Literal["summary"]
@@ -67,6 +67,7 @@ class Summary(_Report):
     inference_ticks: Count
     synthesis_ticks: Count
     max_ticks: Count
+    retries: Count
     npu_total_cycles: Count
     npu_active_cycles: Count
     axi0_read_beats: Count

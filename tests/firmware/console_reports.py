@@ -19,9 +19,9 @@ MODEL = {
 }  # fmt: skip
 SUMMARY = {
     "v": 2, "type": "summary", "hops": 2, "features_ticks": 6, "inference_ticks": 8,
-    "synthesis_ticks": 4, "max_ticks": 9, "npu_total_cycles": 20, "npu_active_cycles": 18,
-    "axi0_read_beats": 3, "axi0_write_beats": 2, "axi1_read_beats": 1, "compared_bytes": 0,
-    "mismatched_bytes": 0, "stack_used_bytes": 1, "stack_capacity_bytes": 2,
+    "synthesis_ticks": 4, "max_ticks": 9, "retries": 0, "npu_total_cycles": 20,
+    "npu_active_cycles": 18, "axi0_read_beats": 3, "axi0_write_beats": 2, "axi1_read_beats": 1,
+    "compared_bytes": 0, "mismatched_bytes": 0, "stack_used_bytes": 1, "stack_capacity_bytes": 2,
 }  # fmt: skip
 
 

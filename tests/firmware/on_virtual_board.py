@@ -296,6 +296,29 @@ def test_npu_faults_are_reported(compiled: Compiled, completion: Completion, nam
     assert log.summary.hops == 2
 
 
+class Stumbling:
+    """Fails every third job, having written over the arena."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.npu = EmulatedNpu()
+
+    def run(self, registers: Registers, memory: GuestMemory) -> Completion:
+        self.jobs += 1
+        if self.jobs % 3:
+            return self.npu.run(registers, memory)
+        memory.write(registers.address(0x88), bytes(256))
+        return Completion(Status.BUS_FAULT, 10)
+
+
+def test_a_hop_that_failed_is_run_again(compiled: Compiled, noisy: NDArray[np.int16]) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, npu=Stumbling())
+    result = enhance(board, package(compiled), noisy[:5000])
+    check_against_host(result, compiled, noisy[:5000])
+    assert result.log.summary is not None
+    assert result.log.summary.retries == (len(result.features) - 1) // 2
+
+
 def test_a_corrupt_command_stream_is_an_npu_error(board: VirtualBoard, compiled: Compiled) -> None:
     content = bytearray(package(compiled, golden=compiled.golden(1)).content)
     stream = np.array(compiled.vela.command_words, "<u4").tobytes()
@@ -330,18 +353,33 @@ def patched_firmware(function: str, code: bytes, path: Path) -> Path:
     return path
 
 
+# movw r0, #1; movt r0, #0x3100; bx r0: into SRAM
+EXECUTION_OF_DATA = bytes.fromhex("40f20100c3f200100047")
+# movw r0, #0; movt r0, #0x1000; str r0, [r0]: into ITCM
+WRITE_TO_CODE = bytes.fromhex("40f20000c1f200000060")
+# movw r0, #0; movt r0, #0x7000; ldr r0, [r0]: memory that nothing uses
+READ_OF_FOREIGN_MEMORY = bytes.fromhex("40f20000c7f200000068")
+
+
 @pytest.mark.parametrize(
-    ("code", "usage_fault_bit"), [(UNDEFINED_INSTRUCTION, 1 << 16), (ENDLESS_PUSHES, 1 << 20)]
+    ("code", "fault_bit"),
+    [
+        (UNDEFINED_INSTRUCTION, 1 << 16),
+        (ENDLESS_PUSHES, 1 << 20),
+        (EXECUTION_OF_DATA, 1 << 0),
+        (WRITE_TO_CODE, 1 << 1),
+        (READ_OF_FOREIGN_MEMORY, 1 << 1),
+    ],
 )
 def test_processor_faults_are_reported(
-    compiled: Compiled, tmp_path: Path, code: bytes, usage_fault_bit: int
+    compiled: Compiled, tmp_path: Path, code: bytes, fault_bit: int
 ) -> None:
     image = patched_firmware("enhancer::benchmark", code, tmp_path / "patched.elf")
     board = VirtualBoard(image, PLUGIN)
     log = run_command(board, package(compiled, golden=compiled.golden(1)).content, "benchmark")
     assert error_of(log) == "cpu_fault"
     assert log.cpu_fault is not None
-    assert log.cpu_fault.cfsr & usage_fault_bit
+    assert log.cpu_fault.cfsr & fault_bit
 
 
 def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
@@ -500,7 +538,7 @@ def test_the_image_has_no_heap() -> None:
         ["arm-none-eabi-nm", FIRMWARE], capture_output=True, text=True, check=True
     )
     names = {line.split()[-1] for line in listing.stdout.splitlines()}
-    assert "Reset_Handler" in names
+    assert {"Reset_Handler", "__stack_chk_fail"} <= names
     assert names.isdisjoint({"malloc", "_malloc_r", "_sbrk", "_Znwj", "__cxa_throw"})
 
 

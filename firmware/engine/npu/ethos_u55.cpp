@@ -100,14 +100,16 @@ void start(const Job& job) {
 
   // An interrupt of a job that was given up must not end this one.
   (void)platform::npu_wait_for_interrupt(0);
+  platform::cache_clean(job.arena.data(), job.arena.size());
   pmu::start();
   npu_write(kCommand, kCommandGating | kCommandRun);
 }
 
-Status wait(NpuCounters& counters) {
+Status wait(const Job& job, NpuCounters& counters) {
   // A job takes milliseconds; after a second the NPU will not answer any more.
   const bool answered = platform::npu_wait_for_interrupt(platform::ticks_per_second());
   counters = pmu::stop();
+  platform::cache_invalidate(job.arena.data(), job.arena.size());
   const Status status = outcome(answered, npu_read(kStatus));
   if (!status.ok()) {
     // After a fault nothing but a reset brings the NPU back.

@@ -30,6 +30,6 @@ void start(const Job& job);
 
 /// Sleep until the job ends and read the performance counters. After a fault or a timeout the NPU
 /// has been reset and can run the next job.
-Status wait(NpuCounters& counters);
+Status wait(const Job& job, NpuCounters& counters);
 
 }  // namespace enhancer::ethos_u55

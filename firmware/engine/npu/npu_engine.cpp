@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "platform/platform.h"
+
 namespace enhancer {
 namespace {
 
@@ -48,6 +50,7 @@ Status NpuEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   if (job_.weights_in_sram) {
     std::memcpy(memory_.weights.data(), package.npu_weights.data(), memory_.weights.size());
     job_.weights = memory_.weights;
+    platform::cache_clean(memory_.weights.data(), memory_.weights.size());
   }
   return kOk;
 }
@@ -71,7 +74,7 @@ Status NpuEngine::infer(NpuCounters& counters) {
   memory_.states.restore(place);
   memory_.history.restore(place);
   ethos_u55::start(job_);
-  if (const Status status = ethos_u55::wait(counters); !status.ok()) {
+  if (const Status status = ethos_u55::wait(job_, counters); !status.ok()) {
     return status;
   }
   memory_.states.save(place);

@@ -54,6 +54,36 @@ void corstone300::paint_stack() {
   }
 }
 
+void corstone300::protect_memory() {
+  constexpr std::uint32_t kReadOnly = 3U << 1;
+  constexpr std::uint32_t kReadWrite = 1U << 1;
+  constexpr std::uint32_t kNeverExecute = 1;
+  constexpr std::uint32_t kMemory = 0;  // Index of the attributes below.
+  constexpr std::uint32_t kDevice = 1;
+  constexpr struct {
+    std::uint32_t first, last, access, attributes;
+  } kRegions[] = {
+      {0x10000000, 0x1007FFFF, kReadOnly, kMemory},
+      {0x30000000, 0x3007FFFF, kReadWrite | kNeverExecute, kMemory},
+      {0x31000000, 0x313FFFFF, kReadWrite | kNeverExecute, kMemory},
+      {0x40000000, 0x5FFFFFFF, kReadWrite | kNeverExecute, kDevice},
+      {0x90000000, 0x91FFFFFF, kReadOnly | kNeverExecute, kMemory},
+  };
+  constexpr std::uint32_t kNotCacheable = 0x44;
+  constexpr std::uint32_t kStronglyOrdered = 0x00;
+  constexpr std::uint32_t kRegionEnable = 1;
+  constexpr std::uint32_t kMpuEnable = 1;
+  reg(kMpuAttributes0) = kNotCacheable | kStronglyOrdered << 8;
+  std::uint32_t index = 0;
+  for (const auto& region : kRegions) {
+    reg(kMpuRegion) = index++;
+    reg(kMpuBase) = region.first | region.access;
+    reg(kMpuLimit) = (region.last & ~0x1FU) | region.attributes << 1 | kRegionEnable;
+  }
+  reg(kMpuControl) = kMpuEnable;
+  asm volatile("dsb \n isb" ::: "memory");
+}
+
 void corstone300::start_board() {
   constexpr std::uint32_t kUartTransmitEnable = 1;
   constexpr std::uint32_t kUartBaud = 115200;
@@ -127,6 +157,10 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
 void npu_set_interrupt_handler(void (*handler)()) { npu_interrupt_handler = handler; }
 
 void* npu_register_base() { return reinterpret_cast<void*>(kNpuBase); }
+
+void cache_clean(const void* /*data*/, std::size_t /*bytes*/) {}  // Caches stay off.
+
+void cache_invalidate(void* /*data*/, std::size_t /*bytes*/) {}
 
 void npu_set_memory_timing(int axi_port, Span<const std::uint32_t> registers) {
   const std::uint32_t base = axi_port == 0 ? kTimingAdapter0 : kTimingAdapter1;

@@ -33,6 +33,11 @@ constexpr std::uint32_t kSystemHandlerControl = 0xE000ED24;
 constexpr std::uint32_t kConfigurableFaultStatus = 0xE000ED28;
 constexpr std::uint32_t kHardFaultStatus = 0xE000ED2C;
 constexpr std::uint32_t kBusFaultAddress = 0xE000ED38;
+constexpr std::uint32_t kMpuControl = 0xE000ED94;
+constexpr std::uint32_t kMpuRegion = 0xE000ED98;
+constexpr std::uint32_t kMpuBase = 0xE000ED9C;
+constexpr std::uint32_t kMpuLimit = 0xE000EDA0;
+constexpr std::uint32_t kMpuAttributes0 = 0xE000EDC0;
 constexpr std::uint32_t kCoprocessorAccess = 0xE000ED88;
 
 }  // namespace enhancer::corstone300

@@ -75,6 +75,10 @@ extern const VectorTable vectors;
 /// Reached by a call of a pure virtual function, which the compiler cannot rule out.
 [[noreturn]] void __cxa_pure_virtual() { __builtin_trap(); }  // NOLINT: the name is the ABI's
 
+/// The compiler places the guard below return addresses and compares it on return.
+std::uintptr_t __stack_chk_guard = 0x5AFE57AC;              // NOLINT: the name is the ABI's
+[[noreturn]] void __stack_chk_fail() { __builtin_trap(); }  // NOLINT: the name is the ABI's
+
 void Reset_Handler();
 
 [[noreturn, gnu::used]] void start_firmware() {
@@ -94,6 +98,7 @@ void Reset_Handler();
        ++constructor) {
     (*constructor)();
   }
+  protect_memory();
   start_board();
 
   static char command_line[256];

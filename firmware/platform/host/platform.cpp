@@ -129,6 +129,10 @@ bool npu_wait_for_interrupt(std::uint64_t /*timeout_ticks*/) {
   return raised;
 }
 
+void cache_clean(const void* /*data*/, std::size_t /*bytes*/) {}
+
+void cache_invalidate(void* /*data*/, std::size_t /*bytes*/) {}
+
 void npu_set_memory_timing(int /*axi_port*/, Span<const std::uint32_t> /*registers*/) {}
 
 bool File::open(const char* path, Mode mode) {
