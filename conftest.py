@@ -10,7 +10,7 @@ from collections.abc import Generator
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 # Ray's workers are nice to whatever else runs, and would wait for it for as long as it runs.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
 import hypothesis
 import pytest
