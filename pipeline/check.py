@@ -113,14 +113,20 @@ def check(
         VelaError: Vela cannot compile it.
         StimulusError: the inputs given do not fit it.
     """
-    cut = cut_float_ends(read_uncompiled(path))
+    try:
+        cut = cut_float_ends(read_uncompiled(path))
+    except ModelError as error:
+        raise ModelError(_naming(path, path, error)) from error
     golden = scratch / f"{path.stem}.tflite"
     golden.write_bytes(cut.content)
     systems = VelaConfig.load(options.vela_config)
-    compiled = vela.compile(
-        golden, scratch / accelerator, accelerator, options.system_config, options.memory_mode,
-        allow_cpu_fallback=True, config=systems,
-    )  # fmt: skip
+    try:
+        compiled = vela.compile(
+            golden, scratch / accelerator, accelerator, options.system_config,
+            options.memory_mode, allow_cpu_fallback=True, config=systems,
+        )  # fmt: skip
+    except vela.VelaError as error:
+        raise vela.VelaError(_naming(path, golden, error)) from error
     system = memory_system(options.system_config, options.memory_mode, systems)
     parts = []
     models = load_npu_operators(compiled.path.read_bytes()) if _has_npu(compiled) else ()
@@ -140,6 +146,12 @@ def check(
             _check_part(model, number, reference, compiled, system, options, partial(report, title))
         )
     return Check(compiled, system, cut.removed, tuple(parts), _fits(compiled, system, options))
+
+
+def _naming(path: Path, used: Path, error: Exception) -> str:
+    """The error's text with the file the user gave, where it names what was made of it."""
+    text = str(error).replace(str(used), str(path))
+    return text if str(path) in text else f"{path}: {text}"
 
 
 def _has_npu(compiled: vela.CompiledModel) -> bool:

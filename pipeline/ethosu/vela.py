@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ _LAYER_COLUMNS = (
     "Network% (cycles),NPU,SRAM AC,DRAM AC,OnFlash AC,OffFlash AC,MAC Count,Network% (MAC),"
     "Util% (MAC),Name"
 )
+_EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception)\b.*:")
 _CPU_REASON = re.compile(r"^Warning \([^)]*\).*, ofm: '(.*)'\nReason: (.*(?:\n.+)*)", re.MULTILINE)
 _PERF_ROW = re.compile(r'^(\d+),-?\d+,-?\d+,"', re.MULTILINE)
 _QUEUE_ROW = re.compile(r"^(\d+),(\d+),(-?\d+),(\d+)$", re.MULTILINE)
@@ -204,10 +206,18 @@ def _run_vela(tflite_path: Path, out_dir: Path, *options: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise VelaError(f"{tflite_path}: Vela did not finish within {_TIMEOUT_S} s") from None
+    if done.returncode < 0:
+        raise VelaError(f"{tflite_path}: Vela crashed ({signal.strsignal(-done.returncode)})")
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
-        raise VelaError(f"{tflite_path}: Vela stopped with {done.returncode}: " + " | ".join(words))
+        raise VelaError(f"{tflite_path}: Vela refuses it: {_last_words(done.stderr, done.stdout)}")
     return done.stdout
+
+
+def _last_words(stderr: str, stdout: str) -> str:
+    """What Vela says in one line, without the traceback around it."""
+    lines = [line.strip() for line in (stderr.strip() or stdout.strip()).splitlines()]
+    raised = [number for number, line in enumerate(lines) if _EXCEPTION.match(line)]
+    return " ".join(" ".join(lines[raised[-1] if raised else -5 :]).split())
 
 
 def _reasons(words: str, operators: tuple[str, ...]) -> tuple[str, ...]:

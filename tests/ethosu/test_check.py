@@ -202,5 +202,9 @@ def test_float_models_and_foreign_files_are_refused_in_one_line(run: Run) -> Non
     assert code == 2 and not out
     (line,) = error.splitlines()
     assert line.endswith("net.tflite: is empty")
+    for cut in (30, 300, 600):
+        code, out, error = run(_with_float_ends()[:cut])
+        (line,) = error.splitlines()
+        assert code == 2 and not out and "net.tflite: damaged model file" in line
     code, _, error = run(generate("conv_int8", 0), "--memory-mode", "Fast")
     assert code == 2 and "Shared_Sram" in error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tflite_builder import GraphBuilder
 
 from pipeline.ethosu import ModelError, vela
 from pipeline.ethosu.errors import OptionError
@@ -128,6 +130,20 @@ def test_broken_files_are_refused_whole(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"broken\.tflite: (is empty|is not|damaged)"):
         vela.compile(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_refusal_is_one_line_without_the_traceback(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    x, y = graph.tensor((1, 8), "int8", 0.1), graph.tensor((1, 8), "int8", 0.1)
+    graph.operator("ABS", [], [y], "AbsOptions")
+    path = tmp_path / "net.tflite"
+    path.write_bytes(graph.build([x], [y]))
+    with pytest.raises(vela.VelaError) as refused:
+        vela.compile(path, tmp_path / "out")
+    text = str(refused.value)
+    assert re.search(r"net\.tflite: Vela refuses it: \w+Error: .*ABS", text), text
+    assert "File " not in text and "\n" not in text
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
