@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.artefacts import RunDir, stage, write_json
 from pipeline.cli import stage_main
-from pipeline.compression.structures import BlockStructure
+from pipeline.compression.method import Method, Plan
 from pipeline.config import DENSE, Config, Variant
 from pipeline.dsp import analyse
 from pipeline.errors import InputError
@@ -24,22 +24,22 @@ RESULT = "result.json"
 
 
 def check(config: Config) -> None:
-    """Refuse no variants, and blocks that do not fit matrices which no earlier step resizes.
+    """Refuse no variants, and methods that cannot work on what their parents leave.
 
     Raises:
-        InputError: names the variant, the matrix and the sizes that fit.
+        InputError: names the variant and the way out.
     """
     if not config.compress.variants:
         raise InputError("compress.variants is empty; give at least one model to make")
-    resized = {DENSE: False}
+    graph, applied = config.model.define().folded(), {DENSE: list[Method]()}
     for variant in config.compress.variants:
-        resizes = variant.structure == "unit" or variant.rank is not None
-        resized[variant.name] = resized[variant.parent] or resizes
-        if variant.structure == "block" and not resized[variant.name]:
+        applied[variant.name] = before = list(applied[variant.parent])
+        for method in variant.methods:
             try:
-                BlockStructure(config.model.define().matrices(), *variant.block_size)
+                method.check(graph, before)
             except InputError as error:
                 raise InputError(f"variant {variant.name!r}: {error}") from error
+            before.append(method)
 
 
 @stage(
@@ -75,8 +75,6 @@ def compress_variant(
     Returns:
         Training history and sparsity.
     """
-    from pipeline.compression.low_rank import with_low_rank
-    from pipeline.compression.methods import callbacks_for, last_change, offline
     from pipeline.compression.pruner import sparsity_of
     from pipeline.keras import limit_threads
     from pipeline.quantization.calibration import in_scheme
@@ -99,15 +97,16 @@ def compress_variant(
         start = in_scheme(dense, SCHEMES[config.compress.scheme], features)
     else:
         start = Trained.load(_weights_in(models_dir, variant.parent))
-    if variant.rank is not None:
-        start = with_low_rank(start, variant.rank, features)
+    for method in variant.methods:
+        start = method.start(start, features)
     model = start.build()
     validation = Validation(corpus.mixtures("valid"), dense.front_end)
-    if variant.method == "offline":
-        offline(model, variant)
+    if not variant.trains:
         results: dict[str, Any] = {"history": [], "best_score": validation(model)["score"]}
     else:
         steps = variant.steps or config.compress.steps
+        prune_end = round(steps * config.compress.prune_until)
+        plan = Plan(steps, prune_end, config.compress.prune_every)
         settings = Settings(
             steps=steps,
             batch_size=config.train.batch_size,
@@ -117,9 +116,9 @@ def compress_variant(
             spectral_weight=config.train.spectral_weight,
             distillation_weight=config.compress.distillation_weight,
             validate_every=config.compress.validate_every,
-            keep_best_from=last_change(variant, config.compress, steps),
+            keep_best_from=max((m.last_change(plan) for m in variant.methods), default=0),
         )
-        callbacks = callbacks_for(model, variant, config.compress, steps)
+        callbacks = [call for m in variant.methods for call in m.callbacks(model, plan)]
         with Reporter() as report:
             results = fit(
                 model,

@@ -2,7 +2,6 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -17,11 +16,12 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.compression.methods import AnyMethod
+from pipeline.compression.methods.prune import Prune
 from pipeline.errors import InputError
 from pipeline.ethosu.memory_system import memory_system
 from pipeline.ethosu.vela_config import DEFAULT_SYSTEM, VelaConfig
 from pipeline.networks import DEFAULT_NETWORK, Network
-from pipeline.networks.rewrites import recurrent_products
 
 DENSE = "dense"
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
@@ -164,43 +164,29 @@ class Variant(_Section):
     """Name of the model and its files."""
     parent: str = DENSE
     """Model to start from: the dense network or an earlier variant, so that structures combine."""
-    structure: Literal["weight", "block", "unit"] = "weight"
-    """What is removed together: single weights, blocks, or units with all they are tied to."""
-    block: tuple[Positive, Positive] | None = None
-    """Inputs and outputs of a block (structure = "block"); none: 8 x 8."""
-    sparsity: Fraction = 0.0
-    """Share of the weights, blocks or units removed, those counted that the parent lacks."""
-    method: Literal["gradual", "threshold", "offline"] = "gradual"
-    """gradual: by magnitude, along a schedule; threshold: one threshold a matrix or layer,
-    learned from the loss; offline: by magnitude from the parent's integers, without training."""
-    regularizer: Literal["none", "group_lasso", "hoyer_square"] = "none"
-    """Pull on the weights before they are cut, so that structure emerges."""
-    regularizer_strength: Annotated[float, Field(gt=0, le=0.1)] | None = None
-    """Share of its norm by which a typical group shrinks at a step; none: 5e-4."""
-    rank: Positive | None = None
-    """Rank of the low-rank pair that replaces what each recurrent layer multiplies by, before
-    anything is removed; none: leave it."""
-    clusters: Annotated[int, Field(ge=4, le=127)] | None = None
-    """Distinct values a matrix may hold, zero among them; none: as many as int8 has."""
+    methods: tuple[AnyMethod, ...] = ()
+    """What is done to it, in this order; none: it is trained in integers and nothing else."""
     steps: Positive | None = None
     """Optimizer steps; none: `compress.steps`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak of the cosine schedule; none: `compress.learning_rate`."""
 
     @property
-    def block_size(self) -> tuple[int, int]:
-        """`block`, given or not."""
-        return self.block or (8, 8)
+    def trains(self) -> bool:
+        """Whether there is a training."""
+        return all(method.trains for method in self.methods)
 
-    @property
-    def strength(self) -> float:
-        """`regularizer_strength`, given or not."""
-        return self.regularizer_strength or 5e-4
-
-    @property
-    def removes(self) -> bool:
-        """Whether groups are removed, or pulled towards it."""
-        return self.sparsity > 0 or self.regularizer != "none"
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> "Variant":
+        untrained = [method.do for method in self.methods if not method.trains]
+        given = [name for name in ("steps", "learning_rate") if getattr(self, name) is not None]
+        given += [method.do for method in self.methods if method.trains]
+        if untrained and given:
+            raise ValueError(
+                f"variant {self.name!r}: {untrained[0]} does not train and does not use "
+                f"{given[0]}; leave it out"
+            )
+        return self
 
 
 class Compress(_Section):
@@ -208,8 +194,8 @@ class Compress(_Section):
 
     variants: tuple[Variant, ...] = (
         Variant(name="dense-int8"),
-        Variant(name="weight80-int8", sparsity=0.80),
-        Variant(name="weight95-int8", sparsity=0.95),
+        Variant(name="weight80-int8", methods=(Prune(do="prune", sparsity=0.80),)),
+        Variant(name="weight95-int8", methods=(Prune(do="prune", sparsity=0.95),)),
     )
     """Models to make from the dense one."""
     scheme: Literal["int8", "int16"] = "int8"
@@ -245,24 +231,17 @@ class Compress(_Section):
                     f"variant {variant.name!r}: parent {variant.parent!r} is none of the models "
                     f"before it ({', '.join(known)})"
                 )
-            if variant.method == "offline" and variant.parent == DENSE:
+            if not variant.trains and variant.parent == DENSE:
                 raise ValueError(
-                    f'variant {variant.name!r}: method "offline" prunes a trained integer model; '
+                    f"variant {variant.name!r}: without training it needs a trained integer model; "
                     "give one as its parent"
                 )
             known.append(variant.name)
         return self
 
     @model_validator(mode="after")
-    def _settings_are_used(self) -> "Compress":
-        for variant in self.variants:
-            for problem in _unused(variant):
-                raise ValueError(f"variant {variant.name!r}: {problem}")
-        return self
-
-    @model_validator(mode="after")
     def _schedules_fit(self) -> "Compress":
-        trained = [variant for variant in self.variants if variant.method != "offline"]
+        trained = [variant for variant in self.variants if variant.trains]
         lengths = [variant.steps or self.steps for variant in trained]
         if lengths and self.validate_every > max(lengths):
             raise ValueError(
@@ -270,7 +249,7 @@ class Compress(_Section):
                 "the longest variant; lower it"
             )
         for variant, steps in zip(trained, lengths, strict=True):
-            if variant.removes or variant.clusters is not None:
+            if any(method.scheduled for method in variant.methods):
                 end = round(steps * self.prune_until)
                 if not self.prune_every <= end < steps:
                     raise ValueError(
@@ -279,22 +258,6 @@ class Compress(_Section):
                         f"{steps - 1}, so that there is a schedule and training after it"
                     )
         return self
-
-
-def _unused(variant: Variant) -> Iterator[str]:
-    """What is wrong with settings that a variant's other settings leave without effect."""
-    if variant.block is not None and variant.structure != "block":
-        yield 'block is used with structure = "block" alone'
-    if variant.regularizer_strength is not None and variant.regularizer == "none":
-        yield "regularizer_strength is used with a regularizer alone; choose one"
-    if variant.structure != "weight" and not variant.removes:
-        yield f'structure = "{variant.structure}" removes nothing without a sparsity; give one'
-    if variant.method != "gradual" and variant.sparsity == 0:
-        yield f'method = "{variant.method}" removes nothing without a sparsity; give one'
-    if variant.method == "offline":
-        for name in ("steps", "learning_rate", "clusters", "regularizer"):
-            if getattr(variant, name) not in (None, "none"):
-                yield f'method = "offline" does not train and does not use {name}; leave it out'
 
 
 class Compile(_Section):
@@ -418,27 +381,6 @@ class Config(_Section):
                 'mixing.snr_low_db and snr_high_db are not used with data.source = "paired": the '
                 "recordings are mixed already; leave them out"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _ranks_make_layers_smaller(self) -> "Config":
-        with_pairs, graph = {DENSE: False}, self.model.define()
-        limit = min((graph[name].channels for name in recurrent_products(graph)), default=0)
-        for variant in self.compress.variants:
-            has_pairs = with_pairs[variant.parent]
-            with_pairs[variant.name] = has_pairs or variant.rank is not None
-            if variant.rank is None:
-                continue
-            if has_pairs:
-                raise ValueError(
-                    f"variant {variant.name!r}: {variant.parent!r} has low-rank pairs already; "
-                    "leave out rank, or take another parent"
-                )
-            if variant.rank >= limit:
-                raise ValueError(
-                    f"variant {variant.name!r}: rank = {variant.rank} makes a layer that reads "
-                    f"{limit} values no smaller; choose a lower one"
-                )
         return self
 
 

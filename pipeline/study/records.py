@@ -129,7 +129,7 @@ class Reference(_File):
     clips: dict[str, dict[str, FiniteFloat | None]]
 
 
-Kind = Literal["dense", "weight", "block", "unit", "rank", "combination", "offline"]
+Kind = str
 
 
 class Point(_File):
@@ -185,12 +185,10 @@ class Point(_File):
     @property
     def structure(self) -> Kind:
         """What kind of model it is, by what its chain has removed."""
-        cut = [variant for variant in self.chain if variant.sparsity > 0]
-        if any(variant.method == "offline" for variant in cut):
+        named = (method.kind for variant in self.chain for method in variant.methods)
+        kinds = {kind for kind in named if kind is not None}
+        if "offline" in kinds:
             return "offline"
-        kinds: set[Kind] = {variant.structure for variant in cut}
-        if any(variant.rank is not None for variant in self.chain):
-            kinds.add("rank")
         if len(kinds) > 1:
             return "combination"
         return kinds.pop() if kinds else "dense"

@@ -83,21 +83,25 @@ def chain(choose: Chooser, config: Config) -> tuple[Variant, ...]:
     parts: list[tuple[str, dict[str, Any]]] = []
     if units:
         cuts = [1 - math.sqrt(1 - units)] * 2 if in_two_steps else [units]
-        parts += [(f"u{cut:.2f}", {"structure": "unit", "sparsity": cut}) for cut in cuts]
+        parts += [
+            (f"u{cut:.2f}", {"do": "prune", "structure": "unit", "sparsity": cut}) for cut in cuts
+        ]
     if rank:
-        parts.append((f"r{rank}", {"rank": rank}))
+        parts.append((f"r{rank}", {"do": "low_rank", "rank": rank}))
     if block != "none":
         shape = tuple(int(size) for size in block.split("x"))
-        cut = {"structure": "block", "block": shape, "sparsity": blocks}
+        cut = {"do": "prune", "structure": "block", "block": shape, "sparsity": blocks}
         parts.append((f"b{block}_{blocks:.2f}", cut))
     # Weight sparsity counts the blocks that are gone; without any, a model is still trained.
     if not parts or weights > (0 if block == "none" else blocks):
-        parts.append((f"w{weights:.2f}", {"sparsity": weights}))
+        parts.append((f"w{weights:.2f}", {"do": "prune", "sparsity": weights} if weights else {}))
     variants: list[Variant] = []
     parent, name = DENSE, f"s{steps}"
     for label, settings in parts:
         name = f"{name}-{label.replace('0.', '')}"
-        variants.append(Variant(name=name, parent=parent, steps=steps, **settings))
+        methods = [settings] if settings else []
+        chosen = {"name": name, "parent": parent, "steps": steps, "methods": methods}
+        variants.append(Variant.model_validate(chosen))
         parent = name
     return tuple(variants)
 

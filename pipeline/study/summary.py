@@ -126,11 +126,11 @@ class Study:
         Raises:
             StudyError: there is none.
         """
-        dense = [p for p in points if p.structure == "dense" and p.chain[-1].clusters is None]
+        dense = [p for p in points if not any(v.methods for v in p.chain)]
         if not dense:
             raise StudyError(
                 "the study has no dense integer network to compare with: add a variant with "
-                'parent "dense" and sparsity 0, and run the sweep again'
+                'parent "dense" and no methods, and run the sweep again'
             )
         return cls(reference, points, dense[0])
 

@@ -10,9 +10,12 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline import compress, train
 from pipeline import run as pipeline_run
+from pipeline.compression.methods.low_rank import LowRank
+from pipeline.compression.methods.prune import Prune
 from pipeline.config import Compress, Config, Train, Variant
 from pipeline.dsp import FrontEnd
 from pipeline.errors import InputError
+from pipeline.networks.convnet import ConvNet
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained, untrained
 from pipeline.quantization import INT8
@@ -90,10 +93,30 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
             train.check(starting_from(path))
 
 
+def blocks(rows: int, columns: int) -> Prune:
+    return Prune(do="prune", structure="block", block=(rows, columns), sparsity=0.5)
+
+
+def test_low_rank_pairs_that_save_nothing_are_refused() -> None:
+    def pair(rank: int) -> tuple[LowRank, ...]:
+        return (LowRank(do="low_rank", rank=rank),)
+
+    first = Variant(name="first", methods=pair(16))
+    for second, problem in (
+        (Variant(name="second", methods=pair(384)), "reads 384 values no smaller"),
+        (Variant(name="second", parent="first", methods=pair(8)), "has low-rank pairs already"),
+    ):
+        with pytest.raises(InputError, match=f"variant 'second': .*{problem}"):
+            compress.check(Config(compress=Compress(variants=(first, second))))
+    convnet = ConvNet(network="convnet")
+    with pytest.raises(InputError, match="factors recurrences, and the network has none"):
+        compress.check(Config(model=convnet, compress=Compress(variants=(first,))))
+
+
 def test_blocks_that_do_not_fit_are_refused_where_the_sizes_are_known() -> None:
-    fits = Variant(name="fits", structure="block", block=(8, 8), sparsity=0.5)
-    odd = Variant(name="odd", structure="block", block=(7, 8), sparsity=0.5)
-    units = Variant(name="units", structure="unit", sparsity=0.5)
+    fits = Variant(name="fits", methods=(blocks(8, 8),))
+    odd = Variant(name="odd", methods=(blocks(7, 8),))
+    units = Variant(name="units", methods=(Prune(do="prune", structure="unit", sparsity=0.5),))
     narrower = odd.model_copy(update={"parent": "units"})
     compress.check(Config(compress=Compress(variants=(fits, units, narrower))))
     with pytest.raises(InputError, match=r"variant 'odd': matrix .* 7 x 8 blocks; choose divisors"):

@@ -5,20 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.compression.methods.prune import Prune
+from pipeline.compression.methods.prune_offline import PruneOffline
 from pipeline.config import Variant
 from pipeline.study.records import Boot, Cost, Flash, Point, Quality, Reference, points_in
 
 PARAMETERS = 968_960
 DENSE = Variant(name="dense-int8")
-UNIT = Variant(name="unit50", structure="unit", sparsity=0.5)
-WEIGHT = Variant(name="unit50-weight80", parent="unit50", sparsity=0.8)
+UNIT = Variant(name="unit50", methods=(Prune(do="prune", structure="unit", sparsity=0.5),))
+PRUNE = Prune(do="prune", sparsity=0.8)
+WEIGHT = Variant(name="unit50-weight80", parent="unit50", methods=(PRUNE,))
 
 
 def write_study(folder: Path) -> None:
     """Dense, units, units and weights twice, offline: each smaller, faster and worse."""
     points_in(folder).mkdir(parents=True)
     reference(pesq=1.25).save(points_in(folder) / "dense.json")
-    offline = Variant(name="offline80", parent="dense-int8", method="offline", sparsity=0.8)
+    pruned = PruneOffline(do="prune_offline", sparsity=0.8)
+    offline = Variant(name="offline80", parent="dense-int8", methods=(pruned,))
     repeated = (
         UNIT.model_copy(update={"name": "unit50-seed2"}),
         WEIGHT.model_copy(update={"name": "unit50-weight80-seed2", "parent": "unit50-seed2"}),
@@ -62,7 +66,7 @@ def point(
         chain=chain,
         split="test",
         units={"dense": 128},
-        sparsity={"all": chain[-1].sparsity},
+        sparsity={"all": 0.8},
         weights_left=100_000,
         scheme="int8",
         zero_weights=0.5,

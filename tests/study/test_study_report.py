@@ -139,7 +139,7 @@ def test_a_damaged_point_is_named(folder: Path) -> None:
 
 def test_without_a_dense_integer_network_there_is_nothing_to_compare(folder: Path) -> None:
     (points_in(folder) / "dense-int8.json").unlink()
-    with pytest.raises(StudyError, match=r"add a variant with .* sparsity 0"):
+    with pytest.raises(StudyError, match=r"add a variant with .* no methods"):
         Study.of(*read_study(folder))
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline import prepare, sweep, train
 from pipeline.artefacts import RunDir
+from pipeline.compression.methods.low_rank import LowRank
+from pipeline.compression.methods.prune import Prune
 from pipeline.config import (
     Compress,
     Config,
@@ -33,9 +35,16 @@ pytest.importorskip("ray", reason="needs the `study` extra")
 MIXTURES = 2
 VARIANTS = (
     Variant(name="dense-int8"),
-    Variant(name="unit50", structure="unit", sparsity=0.5),
-    Variant(name="unit50-weight80", parent="unit50", rank=8, sparsity=0.8),
-    Variant(name="odd-block", structure="block", block=(7, 7), sparsity=0.5),
+    Variant(name="unit50", methods=(Prune(do="prune", structure="unit", sparsity=0.5),)),
+    Variant(
+        name="unit50-weight80",
+        parent="unit50",
+        methods=(LowRank(do="low_rank", rank=8), Prune(do="prune", sparsity=0.8)),
+    ),
+    Variant(
+        name="odd-block",
+        methods=(Prune(do="prune", structure="block", block=(7, 7), sparsity=0.5),),
+    ),
 )
 ONE_DEPLOYMENT: dict[str, Any] = {"deployments": ({"accelerator": "ethos-u55-128"},), "cpus": 1}
 CONFIG = Config(
@@ -181,7 +190,9 @@ def test_every_setting_that_matters_makes_another_point(swept: Swept) -> None:
         CONFIG.model_copy(update={"compress": CONFIG.compress.model_copy(update={"steps": 5})}),
     ):
         assert not dataclasses.replace(bench, config=config).has_point(unit)
-    sparser = unit.chain[0].model_copy(update={"sparsity": 0.6})
+    sparser = unit.chain[0].model_copy(
+        update={"methods": (Prune(do="prune", structure="unit", sparsity=0.6),)}
+    )
     assert not bench.has_point(dataclasses.replace(unit, chain=(sparser,)))
     assert not bench.has_point(dataclasses.replace(unit, seed=2))
     # Other variants do not matter.

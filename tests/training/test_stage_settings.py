@@ -10,6 +10,10 @@ import soundfile
 
 from pipeline import compress, prepare, train
 from pipeline.artefacts import RunDir
+from pipeline.compression.methods.cluster import Cluster
+from pipeline.compression.methods.learn_thresholds import LearnThresholds
+from pipeline.compression.methods.prune import Prune
+from pipeline.compression.methods.regularize import Regularize
 from pipeline.compression.pruner import sparsity_of
 from pipeline.config import Compress, Config, Data, Mixing, Train, Variant
 from pipeline.corpora import prepared
@@ -20,12 +24,16 @@ from pipeline.training import loop
 from pipeline.training.model import SequenceModel
 
 STEPS = 10
+PRUNE = Prune(do="prune", sparsity=0.5)
+LEARN = LearnThresholds(do="learn_thresholds", sparsity=0.5)
+PULL = Regularize(do="regularize", structure="unit", regularizer="group_lasso")
+FEW = Cluster(do="cluster", clusters=8)
 VARIANTS = (
     Variant(name="plain"),
-    Variant(name="pruned", sparsity=0.5, learning_rate=3e-4),
-    Variant(name="learned", sparsity=0.5, method="threshold"),
-    Variant(name="pulled", structure="unit", regularizer="group_lasso"),
-    Variant(name="few", parent="pruned", clusters=8, steps=20),
+    Variant(name="pruned", methods=(PRUNE,), learning_rate=3e-4),
+    Variant(name="learned", methods=(LEARN,)),
+    Variant(name="pulled", methods=(PULL,)),
+    Variant(name="few", parent="pruned", methods=(FEW,), steps=20),
 )
 TRAIN = Train(
     steps=6,

@@ -1,0 +1,50 @@
+"""Low-rank pairs in the place of matrices."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.compression.method import Method, Positive
+from pipeline.errors import InputError
+from pipeline.networks.graph import HopGraph
+from pipeline.networks.rewrites import recurrent_products
+
+if TYPE_CHECKING:
+    from pipeline.networks.trained import Trained
+
+
+class LowRank(Method):
+    """Let recurrences multiply a basis of few values, made of what they read."""
+
+    do: Literal["low_rank"]
+    rank: Positive
+    """Values of the basis."""
+
+    @property
+    def kind(self) -> str:
+        return "rank"
+
+    @property
+    def resizes(self) -> bool:
+        return True
+
+    def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
+        if any(isinstance(method, LowRank) for method in before):
+            raise InputError(
+                "has low-rank pairs already; leave low_rank out, or take another parent"
+            )
+        widths = [graph[name].channels for name in recurrent_products(graph)]
+        if not widths:
+            raise InputError("low_rank factors recurrences, and the network has none")
+        if self.rank >= min(widths):
+            raise InputError(
+                f"rank = {self.rank} makes a layer that reads {min(widths)} values no smaller; "
+                "choose a lower one"
+            )
+
+    def start(self, trained: "Trained", features: NDArray[np.float32]) -> "Trained":
+        from pipeline.compression.low_rank import with_low_rank
+
+        return with_low_rank(trained, self.rank, features)
