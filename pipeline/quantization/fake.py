@@ -44,12 +44,20 @@ def product_on_grid(
     Its multiplier is a 31-bit fraction followed by a shift, and each of the two rounds
     (gemmlowp): the first half up, the second half away from zero. For a power of two the fraction
     is 1/2, so a product is halved and rounded before it is shifted to the grid, which moves some
-    values that lie just below a tie. Has no gradient of its own: it is used inside the LSTM's.
+    values that lie just below a tie. The gradient passes inside the grid's range only.
     """
     if a is None or b is None or grid is None:
         return product
-    pairs = tf.floor(product * (0.5 / (a.scale * b.scale)) + 0.5)
-    return _saturated(_half_away(pairs * (2.0 * a.scale * b.scale / grid.scale)), grid)
+    step = a.scale * b.scale
+
+    @tf.custom_gradient
+    def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
+        inside = tf.cast((x >= grid.minimum) & (x <= grid.maximum), x.dtype)
+        pairs = tf.floor(x * (0.5 / step) + 0.5)
+        value = _saturated(_half_away(pairs * (2.0 * step / grid.scale)), grid)
+        return value, lambda dy: dy * inside
+
+    return rounded(product)
 
 
 def weight_scale(weights: "tf.Tensor") -> "tf.Tensor":

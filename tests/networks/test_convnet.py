@@ -5,35 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from agreement_of_views import assert_all_agree, features, in_integers
 
 from pipeline.compression.structures import UnitStructure
-from pipeline.ethosu import vela
 from pipeline.keras import tf
 from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.graph import HopGraph, Net
 from pipeline.networks.groups import groups, keep_units, remove_masked_units
 from pipeline.networks.trained import Trained, untrained
-from pipeline.quantization import INT8
-from pipeline.quantization.calibration import in_scheme
 from pipeline.targets import stream
-from pipeline.targets.emulator import EmulatorRunner
 from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
 from tests.small_networks import front_end, trained_looking
 
 SETTINGS = ConvNet(
     network="convnet", bands=32, outer_channels=8, channels=16, blocks=2, dilations=(1, 2)
 )
-HOPS = 60
-
-
-def features(seed: int, hops: int = HOPS, bands: int = 32) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (2, hops, bands)).astype(np.float32)
-
-
-def in_integers(trained: Trained, seed: int) -> Trained:
-    return in_scheme(trained.folded(), INT8, features(seed))
 
 
 def convolutional(seed: int) -> Trained:
@@ -82,27 +69,6 @@ def random_network(seed: int) -> Trained:
         arrays[f"{matrix}/bias"] = random.normal(scale=0.2, size=columns).astype(np.float32)
         arrays[f"{matrix}/mask"] = np.ones((rows, columns), np.float32)
     return in_integers(Trained(graph, front_end(32), arrays), seed)
-
-
-def assert_all_agree(trained: Trained, folder: Path, seed: int) -> None:
-    heard = features(seed, HOPS)[0]
-    model = trained.build()
-    sequence = model(heard[None]).numpy()[0]
-    hop, memory, hops = tf.function(model.hop), model.start(), []
-    for frame in heard:
-        mask, memory = hop(frame[None], memory)
-        hops.append(mask.numpy()[0])
-    np.testing.assert_array_equal(np.stack(hops), sequence)
-    path = folder / "net.tflite"
-    path.write_bytes(to_tflite(trained, "net"))
-    runner = TfliteRunner(path)
-    stored = stream(runner, heard)
-    np.testing.assert_array_equal(runner.outputs["mask"].dequantize(stored), sequence)
-    assert len(np.unique(stored)) > 5
-    np.testing.assert_array_equal(stream(TflmRunner(path), heard), stored)
-    compiled = vela.compile(path, folder)
-    assert compiled.cpu_operators == ()
-    np.testing.assert_array_equal(stream(EmulatorRunner(compiled.path), heard), stored)
 
 
 def test_every_view_computes_the_same_bytes(tmp_path: Path) -> None:
