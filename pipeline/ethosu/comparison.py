@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,6 @@ def compare_with_vela(
             "table and the stream of one compilation"
         )
     operations: dict[int, list[OperationCost]] = {number: [] for _, number in ends}
-    cycles = dict.fromkeys(operations, 0)
-    finished = 0
     rows = iter(ends)
     end, row = next(rows, (-1, -1))
     for item in cost.operations:
@@ -87,13 +85,27 @@ def compare_with_vela(
                 "is in no row of Vela's table; compare the table and the stream of one compilation"
             )
         operations[row].append(item)
-        if isinstance(item.operation, BlockOperation):
-            cycles[row] += item.start_cycle + item.cycles - finished
-            finished = item.start_cycle + item.cycles
+    cycles = _added_cycles(operations)
     return tuple(
         ComparedLayer(layers[row], tuple(operations[row]), cycles[row])
         for row in sorted(operations)
     )
+
+
+def _added_cycles(operations: Mapping[int, Sequence[OperationCost]]) -> dict[int, int]:
+    """What each row adds to the time at which all before it are finished.
+
+    A copy ends a row only if the row is nothing but copies: others run ahead for later rows.
+    """
+    ends = []
+    for row, items in operations.items():
+        blocks = [item for item in items if isinstance(item.operation, BlockOperation)]
+        ends += [(item.start_cycle + item.cycles, row) for item in blocks or items]
+    cycles, finished = dict.fromkeys(operations, 0), 0
+    for end, row in sorted(ends):
+        cycles[row] += end - finished
+        finished = end
+    return cycles
 
 
 def main(arguments: list[str] | None = None) -> int:
