@@ -1,8 +1,8 @@
 #include "api/stream_enhancer.h"
 
-#include <algorithm>
 #include <cstring>
 
+#include "dsp/support_functions.h"
 #include "platform/platform.h"
 
 namespace enhancer {
@@ -36,9 +36,13 @@ Status StreamEnhancer::infer(HopCost& cost) {
 
 Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, HopCost& cost) {
   const std::uint64_t start = platform::ticks();
-  std::copy(noisy.begin(), noisy.end(), hop_);
-  const float gain = conditioned_ ? conditioner_.process(hop_) : 1.0F;
-  stft_.analyse(hop_, spectrum_);
+  float gain = 1.0F;
+  if (conditioned_) {
+    arm_copy_f32(noisy.data(), hop_, kHopSamples);
+    gain = conditioner_.process(hop_);
+    noisy = hop_;
+  }
+  stft_.analyse(noisy, spectrum_);
   magnitudes(spectrum_, bins_);
   bands_.features(bins_, gain, {features_, feature_bytes_});
 

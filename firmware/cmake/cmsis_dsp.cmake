@@ -19,6 +19,7 @@ add_library(cmsis_dsp STATIC
   ${_source}/ComplexMathFunctions/arm_cmplx_mult_real_f32.c
   ${_source}/FastMathFunctions/arm_vexp_f32.c
   ${_source}/FastMathFunctions/arm_vlog_f32.c
+  ${_source}/SupportFunctions/arm_copy_f32.c
   ${_source}/TransformFunctions/arm_bitreversal2.c
   ${_source}/TransformFunctions/arm_cfft_f32.c
   ${_source}/TransformFunctions/arm_cfft_init_f32.c

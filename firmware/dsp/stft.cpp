@@ -5,6 +5,7 @@
 
 #include "dsp/basic_math_functions.h"
 #include "dsp/complex_math_functions.h"
+#include "dsp/support_functions.h"
 
 namespace enhancer {
 
@@ -24,7 +25,7 @@ void Stft::reset() {
 void Stft::analyse(Span<const float> hop, Spectrum& spectrum) {
   arm_mult_f32(history_, window_, frame_, kHopSamples);
   arm_mult_f32(hop.data(), window_ + kHopSamples, frame_ + kHopSamples, kHopSamples);
-  std::memcpy(history_, hop.data(), sizeof history_);
+  arm_copy_f32(hop.data(), history_, kHopSamples);
   arm_rfft_fast_f32(&fft_, frame_, spectrum, 0);
 }
 
@@ -32,7 +33,7 @@ void Stft::synthesise(Spectrum& spectrum, Span<float> hop) {
   arm_rfft_fast_f32(&fft_, spectrum, frame_, 1);
   arm_mult_f32(frame_, window_, frame_, kFrameSamples);
   arm_add_f32(frame_, overlap_, hop.data(), kHopSamples);
-  std::memcpy(overlap_, frame_ + kHopSamples, sizeof overlap_);
+  arm_copy_f32(frame_ + kHopSamples, overlap_, kHopSamples);
 }
 
 void magnitudes(const Stft::Spectrum& spectrum, Span<float> bins) {
