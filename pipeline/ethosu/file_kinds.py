@@ -13,7 +13,6 @@ MALFORMED = (
     MemoryError,
 )  # fmt: skip
 """What reading a damaged flatbuffer raises."""
-
 _TFLITE_IDENTIFIER, _TFLITE_AT = b"TFL3", 4
 _CONVERT = "convert it to an integer .tflite file first (tf.lite.TFLiteConverter)"
 _FOREIGN = (
@@ -21,9 +20,16 @@ _FOREIGN = (
     (0, b"\x93NUMPY", "is a NumPy array, not a model"),
     (0, b"\x1f\x8b", "is compressed with gzip; unpack it first"),
     (0, b"version https://git-lfs", "is a Git LFS pointer, not the file itself: git lfs pull"),
-    (4, b"ET", "is an ExecuTorch program; only TFLite files are read"),
+    (4, b"ET1", "is an ExecuTorch program; only TFLite files are read"),
 )
 _MAX_LISTED = 5
+
+
+def damage(error: Exception) -> ModelError:
+    """What to raise for one of `MALFORMED`."""
+    outside = isinstance(error, struct.error | IndexError)
+    words = "an offset in it leads outside" if outside else f"{type(error).__name__}: {error}"
+    return ModelError(f"damaged model file: {' '.join(words.split())}")
 
 
 def require_tflite(data: bytes) -> None:

@@ -23,7 +23,7 @@ from ethosu.vela.tflite.TensorType import TensorType
 
 from .accelerator import ACCELERATORS
 from .errors import CpuOperatorError, ModelError
-from .file_kinds import MALFORMED, archive_names, require_tflite
+from .file_kinds import MALFORMED, archive_names, damage, require_tflite
 from .stream import parse_driver_payload
 
 READ_ONLY_REGION, SCRATCH_REGION, SCRATCH_FAST_REGION = 0, 1, 2
@@ -119,7 +119,7 @@ def load_npu_operators(data: bytes) -> tuple[VelaModel, ...]:
             for operator in graph.npu_operators
         )
     except MALFORMED as error:
-        raise ModelError(f"damaged model file: {error!r}") from error
+        raise damage(error) from error
     for model in models:
         _check(model)
     return models
@@ -130,7 +130,7 @@ def _checked(data: bytes) -> VelaModel:
         is_raw = data[:2] == b"PK" and "scratch_size.npy" in archive_names(data)
         model = _load_raw(data) if is_raw else _load_tflite(data)
     except MALFORMED as error:
-        raise ModelError(f"damaged model file: {error!r}") from error
+        raise damage(error) from error
     _check(model)
     return model
 

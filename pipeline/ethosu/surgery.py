@@ -13,7 +13,7 @@ from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.TensorType import TensorType
 
 from .errors import ModelError
-from .file_kinds import MALFORMED
+from .file_kinds import MALFORMED, damage
 
 _FLOATS = {TensorType.FLOAT32, TensorType.FLOAT16, TensorType.FLOAT64}
 _ABSENT = -1
@@ -39,7 +39,7 @@ def cut_float_ends(content: bytes) -> CutModel:
     try:
         return _cut_float_ends(content)
     except MALFORMED as error:
-        raise ModelError(f"damaged model file: {error!r}") from error
+        raise damage(error) from error
 
 
 def _cut_float_ends(content: bytes) -> CutModel:

@@ -8,7 +8,7 @@ import numpy as np
 from ethosu.vela.tflite.Model import Model
 
 from .errors import ModelError
-from .file_kinds import MALFORMED, require_tflite
+from .file_kinds import MALFORMED, damage, require_tflite
 
 
 def read_uncompiled(path: Path) -> bytes:
@@ -23,7 +23,7 @@ def read_uncompiled(path: Path) -> bytes:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except MALFORMED as error:
-        raise ModelError(f"{path}: damaged model file: {error!r}") from error
+        raise ModelError(f"{path}: {damage(error)}") from error
     return content
 
 

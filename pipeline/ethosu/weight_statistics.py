@@ -11,8 +11,7 @@ from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.Model import Model
 from ethosu.vela.tflite.TensorType import TensorType
 
-from .errors import ModelError
-from .file_kinds import MALFORMED
+from .file_kinds import MALFORMED, damage
 
 _DTYPES = {TensorType.INT8: "<i1", TensorType.UINT8: "<u1", TensorType.INT16: "<i2"}
 _CONVOLUTIONS = {
@@ -61,7 +60,7 @@ def weight_tensors(content: bytes) -> tuple[WeightTensor, ...]:
     try:
         return _weight_tensors(content)
     except MALFORMED as error:
-        raise ModelError(f"damaged model file: {error!r}") from error
+        raise damage(error) from error
 
 
 def _weight_tensors(content: bytes) -> tuple[WeightTensor, ...]:
