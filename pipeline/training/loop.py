@@ -21,6 +21,9 @@ from pipeline.training.model import SequenceModel
 
 GRADIENT_NORM_LIMIT = 5.0
 FINAL_RATE_SHARE = 0.02
+# Share of the crops that begin in the memory that another crop has left behind, as every moment of
+# a long stream does; the others begin as a stream does.
+CONTINUED_SHARE = 0.5
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -117,21 +120,25 @@ def fit(
     optimizer.build(variables)
     learners = [callback for callback in callbacks if isinstance(callback, MaskLearner)]
     learned = [variable for learner in learners for variable in learner.state]
+    carried = _Carried(model, settings.batch_size)
+    taught = _Carried(teacher, settings.batch_size) if teacher is not None else None
     state = [*model.weights, *optimizer.variables, *average, *best, *learned]
+    state += [*carried.variables, *(taught.variables if taught else [])]
     progress = _resume(state, work_dir)
 
     masks = [matrix.mask for matrix in model.matrices] if learners else []
 
     @tf.function(reduce_retracing=True)
     def train_step(
-        arrays: dict[str, "tf.Tensor"], decay: "tf.Tensor"
+        arrays: dict[str, "tf.Tensor"], decay: "tf.Tensor", continued: "tf.Tensor"
     ) -> tuple["tf.Tensor", list["tf.Tensor"]]:
         with tf.GradientTape() as tape:
             tape.watch(masks)
-            mask = model(arrays["features"], training=True)
+            mask = carried.masks(arrays["features"], continued, training=True)
             loss = enhancement_loss(mask, Batch(**arrays), settings.spectral_weight)
-            if teacher is not None and settings.distillation_weight > 0:
-                imitation = imitation_loss(mask, teacher(arrays["features"]), Batch(**arrays))
+            if taught is not None and settings.distillation_weight > 0:
+                target = taught.masks(arrays["features"], continued)
+                imitation = imitation_loss(mask, target, Batch(**arrays))
                 loss += settings.distillation_weight * imitation
         gradients = tape.gradient(loss, [*variables, *masks])
         gradients, mask_gradients = gradients[: len(variables)], gradients[len(variables) :]
@@ -155,7 +162,10 @@ def fit(
         optimizer.learning_rate.assign(rate_at(step, settings))
         arrays = {name: tf.constant(value) for name, value in vars(batch).items()}
         decay = min(settings.average_decay, (1 + step) / (10 + step))
-        loss, mask_gradients = train_step(arrays, tf.constant(decay, tf.float32))
+        continued = np.random.default_rng(step).random(settings.batch_size) < CONTINUED_SHARE
+        loss, mask_gradients = train_step(
+            arrays, tf.constant(decay, tf.float32), tf.constant(continued, tf.float32)
+        )
         losses.append(float(loss))
         if not np.isfinite(losses[-1]):
             raise InputError(
@@ -188,6 +198,33 @@ def fit(
         "best_score": progress.best_score,
         "step_ms": round(1000 * seconds / max(1, settings.steps - first), 1),
     }
+
+
+class _Carried:
+    """Masks of crops some of which go on from where the crop before in their row ended."""
+
+    def __init__(self, model: SequenceModel, batch_size: int) -> None:
+        self._model = model
+        start = model.start(batch_size)
+        self._memory = {name: tf.Variable(x, trainable=False) for name, x in start.items()}
+
+    @property
+    def variables(self) -> list["tf.Variable"]:
+        """The memory after the last crops."""
+        return list(self._memory.values())
+
+    def masks(
+        self, features: "tf.Tensor", continued: "tf.Tensor", training: bool = False
+    ) -> "tf.Tensor":
+        """``[batch, time, bands]``, going on in the rows where float ``[batch]`` is 1, not 0."""
+        before = {
+            name: tf.reshape(continued, [-1, *[1] * (x.shape.rank - 1)]) * x
+            for name, x in self._memory.items()
+        }
+        mask, after = self._model.resume(features, before, training)
+        for name, variable in self._memory.items():
+            variable.assign(after[name])
+        return mask
 
 
 def _validated(

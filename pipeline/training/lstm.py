@@ -43,6 +43,7 @@ class LstmKernel:
     Attributes:
         reads: tensor it computes them from, float32 ``[batch, time, inputs]`` when called.
         output: tensor it makes, ``[batch, time, units]``.
+        cell: tensor of the cell's state.
 
     Raises:
         InputError: the nodes are no LSTM.
@@ -68,7 +69,7 @@ class LstmKernel:
         sums, candidate_sums = graph[gate.inputs[0]], graph[candidate.inputs[0]]
         cell, expanded = graph[cell_tanh.inputs[0]], graph[sums.inputs[0]]
         (hidden,) = graph.readers(cell_tanh.name)
-        self.reads, self.output = read.inputs[0], hidden.name
+        self.reads, self.output, self.cell = read.inputs[0], hidden.name, cell.name
         self._inputs, self._units = graph[self.reads].channels, hidden.channels
         self._gates = matrices[str(sums.matrix)]
         self._candidate = matrices[str(candidate_sums.matrix)]
@@ -86,8 +87,18 @@ class LstmKernel:
             hidden=grids[hidden.name],
         )
 
-    def __call__(self, x: "tf.Tensor") -> "tf.Tensor":
-        """Run from a zero state: ``[batch, time, inputs]`` -> ``[batch, time, units]``."""
+    def __call__(
+        self, x: "tf.Tensor", h: "tf.Tensor", c: "tf.Tensor"
+    ) -> tuple["tf.Tensor", "tf.Tensor"]:
+        """Run from a state, which no gradient reaches.
+
+        Args:
+            x: ``[batch, time, inputs]``.
+            h, c: hidden and cell state before it, ``[batch, units]``.
+
+        Returns:
+            The hidden states ``[batch, time, units]``, and the cell's after the last hop.
+        """
         grid = self._grids.reduced
         kernel = tf.concat([self._gates.value(), self._candidate.value()], axis=1)
         bias = tf.concat([self._gates.bias_value(grid), self._candidate.bias_value(grid)], axis=0)
@@ -97,7 +108,8 @@ class LstmKernel:
             kernel, bias = self._basis.value(), self._basis.bias_value(self._grids.read)
         time_major = tf.transpose(x, [1, 0, 2])
         w, u = kernel[: self._inputs], kernel[self._inputs :]
-        return tf.transpose(self._sequence(time_major, w, u, bias, *expansion), [1, 0, 2])
+        hidden, c = self._sequence((h, c), time_major, w, u, bias, *expansion)
+        return tf.transpose(hidden, [1, 0, 2]), c
 
     def _cell(
         self, gate_input: "tf.Tensor", candidate_input: "tf.Tensor", c: "tf.Tensor"
@@ -129,12 +141,13 @@ class LstmKernel:
 
     def _sequence(
         self,
+        before: tuple["tf.Tensor", "tf.Tensor"],
         x: "tf.Tensor",
         w: "tf.Tensor",
         u: "tf.Tensor",
         bias: "tf.Tensor",
         *expansion: "tf.Tensor",
-    ) -> "tf.Tensor":
+    ) -> tuple["tf.Tensor", "tf.Tensor"]:
         """The recurrence over ``[time, batch, inputs]`` with a hand-written gradient.
 
         Automatic differentiation of a loop multiplies by the weights and accumulates their
@@ -144,11 +157,13 @@ class LstmKernel:
         a saturated value does not move, and passing its gradient on would push it further.
 
         Args:
+            before: hidden and cell state before the first hop.
             x: input of all hops.
             w, u, bias: what `x` and `h` are multiplied by, and what is added.
             expansion: kernel and bias that make the cell's sums of a basis's outputs, if any.
         """
         units, width = self._units, w.shape[1]
+        first_h, first_c = (tf.stop_gradient(state) for state in before)
 
         @tf.custom_gradient
         def recurrence(
@@ -157,7 +172,7 @@ class LstmKernel:
             u: "tf.Tensor",
             bias: "tf.Tensor",
             *expansion: "tf.Tensor",
-        ) -> tuple["tf.Tensor", object]:
+        ) -> tuple[tuple["tf.Tensor", "tf.Tensor"], object]:
             steps, batch = tf.shape(x)[0], tf.shape(x)[1]
             flat_x = tf.reshape(x, [-1, self._inputs])
             projected = tf.reshape(flat_x @ w + bias, [steps, batch, width])
@@ -182,14 +197,14 @@ class LstmKernel:
             _, _, _, *arrays = tf.while_loop(
                 lambda t, *_: t < steps,
                 forward,
-                [tf.constant(0), zeros, zeros, *(array(width) for width in widths)],
+                [tf.constant(0), first_h, first_c, *(array(width) for width in widths)],
                 parallel_iterations=1,
             )
             *reduced, gates, g, cell_tanh, c, h = (a.stack() for a in arrays)
 
-            def gradient(upstream: "tf.Tensor") -> tuple["tf.Tensor", ...]:
-                previous_c = tf.concat([zeros[None], c[:-1]], axis=0)
-                previous_h = tf.concat([zeros[None], h[:-1]], axis=0)
+            def gradient(upstream: "tf.Tensor", _: "tf.Tensor") -> tuple["tf.Tensor", ...]:
+                previous_c = tf.concat([first_c[None], c[:-1]], axis=0)
+                previous_h = tf.concat([first_h[None], h[:-1]], axis=0)
                 i, f, o = tf.split(gates, 3, axis=2)
                 moving = gates * (1 - gates) * self._unsaturated(gates)
                 di, df, do = tf.split(moving, 3, axis=2)
@@ -232,7 +247,7 @@ class LstmKernel:
                     ]
                 return tuple(gradients)
 
-            return h, gradient
+            return (h, c[-1]), gradient
 
         return recurrence(x, w, u, bias, *expansion)
 

@@ -61,11 +61,20 @@ class SequenceModel(tf_keras.Model):
         """From a stream's start: ``[batch, time, bands]`` -> mask of that shape."""
         return self.observe(features, [self.graph.output], training)[self.graph.output]
 
+    def resume(
+        self, features: "tf.Tensor", memory: Values, training: bool = False
+    ) -> tuple["tf.Tensor", Values]:
+        """From a memory, which no gradient reaches: mask, and the memory after the last hop."""
+        sequence = _Sequence(self, features, memory, training)
+        mask = sequence.values_of([self.graph.output])[self.graph.output]
+        return mask, sequence.memory()
+
     def observe(
         self, features: "tf.Tensor", names: Iterable[str], training: bool = False
     ) -> Values:
         """Tensors of all hops, ``[batch, time, *shape]``, on the way from features to mask."""
-        return _Sequence(self, features, training).values_of(names)
+        memory = self.start(tf.shape(features)[0])
+        return _Sequence(self, features, memory, training).values_of(names)
 
     def hop(self, features: "tf.Tensor", memory: Values) -> tuple["tf.Tensor", Values]:
         """One-hop view: ``[batch, bands]`` and a memory -> mask ``[batch, bands]``, next memory."""
@@ -79,7 +88,7 @@ class SequenceModel(tf_keras.Model):
             elif node.op != "state":
                 known[node.name] = self.compute(node, [known[name] for name in node.inputs])
         following = {state: known[becomes] for state, becomes in self.graph.next_state}
-        for node in self._delays():
+        for node in self.delays():
             frame = known[node.inputs[0]][:, None]
             following[node.name] = tf.concat([memory[node.name][:, 1:], frame], axis=1)
         return known[self.graph.output], following
@@ -87,12 +96,13 @@ class SequenceModel(tf_keras.Model):
     def start(self, batch: int = 1) -> Values:
         """Memory of a stream that has just started: states, and the last frames of delays."""
         memory = {s: tf.zeros([batch, *self.graph[s].shape]) for s, _ in self.graph.next_state}
-        for node in self._delays():
+        for node in self.delays():
             shape = self.graph[node.inputs[0]].shape
             memory[node.name] = tf.zeros([batch, max(node.delays), *shape])
         return memory
 
-    def _delays(self) -> list[Node]:
+    def delays(self) -> list[Node]:
+        """Nodes that need frames of earlier hops."""
         return [node for node in self.graph.nodes if node.op == "delay"]
 
     def compute(self, node: Node, x: list["tf.Tensor"], training: bool = False) -> "tf.Tensor":
@@ -146,7 +156,9 @@ class SequenceModel(tf_keras.Model):
         return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape])
 
     def over_time(self, node: Node, delays: tuple[int, ...], x: "tf.Tensor") -> "tf.Tensor":
-        """Sums of a convolution that reads `x` and its evenly delayed frames, for all hops at once.
+        """Sums of a convolution that reads frames and evenly delayed ones, for all hops at once.
+
+        `x` begins with as many earlier frames as the longest delay reaches back.
 
         The values are those of `compute`; one dilated convolution makes no copy of every frame.
         """
@@ -155,7 +167,7 @@ class SequenceModel(tf_keras.Model):
         channels = x.shape[-1]
         kernel = tf.reshape(weights, [node.kernel, taps, channels, node.channels])
         side = node.kernel // 2
-        padded = tf.pad(x, [[0, 0], [delays[0], 0], [side, side], [0, 0]])
+        padded = tf.pad(x, [[0, 0], [0, 0], [side, side], [0, 0]])
         kernel = tf.transpose(kernel, [1, 0, 2, 3])
         return tf.nn.conv2d(padded, kernel, 1, "VALID", dilations=[dilation, 1])
 
@@ -185,16 +197,35 @@ class SequenceModel(tf_keras.Model):
 class _Sequence:
     """One evaluation over all hops; every tensor is made once, when it is first asked for."""
 
-    def __init__(self, model: SequenceModel, features: "tf.Tensor", training: bool) -> None:
+    def __init__(
+        self, model: SequenceModel, features: "tf.Tensor", memory: Values, training: bool
+    ) -> None:
         self._model, self._graph, self._training = model, model.graph, training
+        self._before = {name: tf.stop_gradient(frames) for name, frames in memory.items()}
+        self._cells: Values = {}
         node = self._graph.features
         given = tf.convert_to_tensor(features)
         self._known: Values = {node.name: on_grid(given, model.grids[node.name])}
         self._ring_of = {name: ring for ring in model._rings for name in ring}
         self._becomes = dict(self._graph.next_state)
+        self._state_of = {becomes: state for state, becomes in self._graph.next_state}
 
     def values_of(self, names: Iterable[str]) -> Values:
         return {name: self._value(name) for name in names}
+
+    def memory(self) -> Values:
+        """States and last frames after the last hop."""
+        after = {}
+        for state, becomes in self._becomes.items():
+            last = self._cells.get(becomes)
+            after[state] = self._value(becomes)[:, -1] if last is None else last
+        for node in self._model.delays():
+            after[node.name] = self._with_earlier(node)[:, -max(node.delays) :]
+        return after
+
+    def _with_earlier(self, node: Node) -> "tf.Tensor":
+        """All frames that a delay reads: those before the first hop, then those of all hops."""
+        return tf.concat([self._before[node.name], self._value(node.inputs[0])], axis=1)
 
     def _value(self, name: str) -> "tf.Tensor":
         if name in self._known:
@@ -204,13 +235,17 @@ class _Sequence:
             self._run(ring)
             return self._known[name]
         if node.op == "state":
-            value = _shifted(self._value(self._becomes[name]), 1)
+            after = self._value(self._becomes[name])
+            value = tf.concat([self._before[name][:, None], after[:, :-1]], axis=1)
         elif node.op == "delay":
-            x = self._value(node.inputs[0])
-            value = tf.concat([_shifted(x, delay) for delay in node.delays], axis=-1)
+            frames = self._with_earlier(node)
+            hops, reach = tf.shape(frames)[1], max(node.delays)
+            value = tf.concat(
+                [frames[:, reach - delay : hops - delay] for delay in node.delays], axis=-1
+            )
         elif node.name in self._model.windows:
             delay = self._model.windows[node.name]
-            sums = self._model.over_time(node, delay.delays, self._value(delay.inputs[0]))
+            sums = self._model.over_time(node, delay.delays, self._with_earlier(delay))
             value = self._model.finished(node, sums, self._training)
         else:
             inputs = [self._value(name) for name in node.inputs]
@@ -225,9 +260,11 @@ class _Sequence:
         inputs = {name: self._value(name) for name in outside}
         kernel = self._model._kernels.get(ring)
         if kernel is not None:
-            self._known[kernel.output] = kernel(inputs[kernel.reads])
+            h, c = (self._before[self._state_of[name]] for name in (kernel.output, kernel.cell))
+            hidden, self._cells[kernel.cell] = kernel(inputs[kernel.reads], h, c)
+            self._known[kernel.output] = hidden
         else:
-            self._known |= _scan(self._model, inside, inputs)
+            self._known |= _scan(self._model, inside, inputs, self._before)
 
 
 def _window(graph: HopGraph, node: Node) -> Node | None:
@@ -242,12 +279,11 @@ def _window(graph: HopGraph, node: Node) -> Node | None:
     return delay if even == list(delay.delays) else None
 
 
-def _scan(model: SequenceModel, inside: list[Node], inputs: Values) -> Values:
+def _scan(model: SequenceModel, inside: list[Node], inputs: Values, before: Values) -> Values:
     """A recurrence hop by hop, differentiated automatically."""
     states = [node for node in inside if node.op == "state"]
     becomes = {s: b for s, b in model.graph.next_state if any(n.name == s for n in states)}
-    first = next(iter(inputs.values()))
-    start = [tf.zeros([tf.shape(first)[0], *node.shape]) for node in states]
+    start = [before[node.name] for node in states]
 
     def hop(before: list["tf.Tensor"], now: Values) -> list["tf.Tensor"]:
         known = dict(now) | {node.name: x for node, x in zip(states, before, strict=True)}
@@ -263,12 +299,6 @@ def _scan(model: SequenceModel, inside: list[Node], inputs: Values) -> Values:
 def _time_major(x: "tf.Tensor") -> "tf.Tensor":
     """Exchange the first two axes."""
     return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
-
-
-def _shifted(x: "tf.Tensor", hops: int) -> "tf.Tensor":
-    """Every hop's frame so many hops later, zeros before."""
-    padding = [[0, 0], [hops, 0], *[[0, 0]] * (x.shape.rank - 2)]
-    return tf.pad(x, padding)[:, : tf.shape(x)[1]]
 
 
 def _leading(x: "tf.Tensor", axes: int) -> list["tf.Tensor"]:

@@ -35,6 +35,11 @@ def assert_all_agree(trained: Trained, folder: Path, seed: int) -> None:
         mask, memory = hop(frame[None], memory)
         hops.append(mask.numpy()[0])
     np.testing.assert_array_equal(np.stack(hops), sequence)
+    memory, pieces = model.start(), []
+    for begin, end in ((0, 1), (1, 4), (4, len(heard))):
+        mask, memory = model.resume(heard[None, begin:end], memory)
+        pieces.append(mask.numpy()[0])
+    np.testing.assert_array_equal(np.concatenate(pieces), sequence)
     path = folder / "net.tflite"
     path.write_bytes(to_tflite(trained, "net"))
     runner = TfliteRunner(path)

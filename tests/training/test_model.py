@@ -37,6 +37,50 @@ def test_sequence_and_one_hop_views_agree(scheme: Scheme, ranks: tuple[int, ...]
     np.testing.assert_allclose(np.stack(masks, 1), model(FEATURES).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("scheme", [FLOAT, INT8], ids=lambda s: s.name)
+@pytest.mark.parametrize("rank", [0, 6])
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_stream_in_pieces_is_the_stream(scheme: Scheme, rank: int, kernel: bool) -> None:
+    trained = with_ranks(network(SIZES, scheme, seed=4, relu_maximum=2.0), (rank, 0))
+    if not kernel:
+        trained = dataclasses.replace(trained, graph=dataclasses.replace(trained.graph, regions=()))
+    model = trained.build()
+    memory, masks = model.start(2), []
+    for piece in (FEATURES[:, :1], FEATURES[:, 1:17], FEATURES[:, 17:]):
+        mask, memory = model.resume(piece, memory)
+        masks.append(mask.numpy())
+    np.testing.assert_allclose(np.concatenate(masks, 1), model(FEATURES).numpy(), atol=1e-5)
+    hop_memory = model.start(2)
+    for hop in np.moveaxis(FEATURES, 1, 0):
+        _, hop_memory = model.hop(tf.constant(hop), hop_memory)
+    assert memory.keys() == hop_memory.keys()
+    for name, expected in hop_memory.items():
+        np.testing.assert_allclose(memory[name].numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_the_gradient_of_a_piece_is_that_of_its_hops() -> None:
+    model = small()
+    before = {
+        name: tf.constant(np.random.default_rng(5).uniform(-0.5, 0.5, x.shape).astype(np.float32))
+        for name, x in model.start(2).items()
+    }
+
+    def hop_by_hop() -> "tf.Tensor":
+        memory, masks = before, []
+        for hop in np.moveaxis(FEATURES, 1, 0):
+            mask, memory = model.hop(tf.constant(hop), memory)
+            masks.append(mask)
+        return tf.stack(masks, axis=1)
+
+    gradients = []
+    for forward in (lambda: model.resume(FEATURES, before)[0], hop_by_hop):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(forward()))
+        gradients.append(tape.gradient(loss, model.trainable_weights))
+    for ours, theirs in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-4, atol=2e-5)
+
+
 @pytest.mark.parametrize("scheme", [INT8, INT16], ids=lambda s: s.name)
 def test_integer_schemes_only_produce_grid_values(scheme: Scheme) -> None:
     mask = small(scheme)(FEATURES).numpy()
