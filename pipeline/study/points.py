@@ -288,7 +288,7 @@ def _quality(rows: Sequence[ClipScores]) -> Quality:
 
 def _difference(row: ClipScores, dense: dict[str, float | None]) -> ClipScores:
     """A clip's scores minus the dense network's; NaN where either has none."""
-    before = Scores(**{name: math.nan if v is None else v for name, v in dense.items()})
-    after = dataclasses.asdict(row.scores)
-    scores = {name: value - getattr(before, name) for name, value in after.items()}
+    before = {name: math.nan if value is None else value for name, value in dense.items()}
+    after = row.scores.by_metric()
+    scores = {name: value - before[name] for name, value in after.items()}
     return dataclasses.replace(row, scores=Scores(**scores))
