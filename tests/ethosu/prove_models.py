@@ -10,7 +10,6 @@ states included. Exits with status 1 on any mismatching byte.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ethosu_reference import ACCELERATOR_MACS, vela_compile
 
-from pipeline.dsp import FrontEnd, stft
+from pipeline.dsp import HOP_SAMPLES, analyse
 from pipeline.targets import HopModel, Runner
+from pipeline.targets.deployment import DeploymentCard, card_path
 from pipeline.targets.emulator import EmulatorRunner
 from pipeline.targets.mixtures import FULL_SCALE, board_mixtures
 from pipeline.targets.tflite import TfliteRunner
@@ -41,27 +41,22 @@ class Proof:
     mismatching_bytes: int
 
 
-def noisy_hops(hops: int) -> NDArray[np.float32]:
-    """Magnitude spectra of test mixtures one after the other, float32 [hops, 257]."""
-    spectra: list[NDArray[np.float32]] = []
-    for mixture in board_mixtures():
-        spectra.append(np.abs(stft(np.divide(mixture.noisy, FULL_SCALE, dtype=np.float32))))
-        if sum(map(len, spectra)) >= hops:
-            return np.concatenate(spectra)[:hops]
-    raise ValueError(f"the test mixtures hold {sum(map(len, spectra))} hops, {hops} were asked for")
+def noisy_speech(hops: int) -> NDArray[np.float32]:
+    """Test mixtures one after the other, float32 [hops * 256]."""
+    noisy = np.concatenate([mixture.noisy for mixture in board_mixtures()])
+    if len(noisy) < hops * HOP_SAMPLES:
+        raise ValueError(
+            f"the test mixtures hold {len(noisy) // HOP_SAMPLES} hops, {hops} were asked for"
+        )
+    return np.divide(noisy[: hops * HOP_SAMPLES], FULL_SCALE, dtype=np.float32)
 
 
-def front_end_of(model: Path) -> FrontEnd:
-    """From the card beside a model."""
-    constants = json.loads(model.with_suffix(".card.json").read_text())["front_end"]
-    return FrontEnd(*(np.array(constants[key], np.float32) for key in ("mean", "deviation")))
-
-
-def prove(model: Path, macs: int, reference: Runner, spectra: NDArray[np.float32]) -> Proof:
+def prove(model: Path, macs: int, reference: Runner, noisy: NDArray[np.float32]) -> Proof:
     """Stream through the emulator and the reference, each with its own state."""
     emulator = EmulatorRunner(vela_compile(model.read_bytes(), macs))
     roles = HopModel.of(emulator)
-    features = emulator.inputs[roles.features].quantize(front_end_of(model).features(spectra))
+    _, real = analyse(noisy, DeploymentCard.read(card_path(model)).to_front_end())
+    features = emulator.inputs[roles.features].quantize(real[: len(noisy) // HOP_SAMPLES])
     ours = theirs = {name: emulator.inputs[name].zeros() for name in roles.states}
     compared = mismatching = 0
     for hop in features:
@@ -82,12 +77,12 @@ def main() -> None:
     parser.add_argument("--hops", type=int, default=1000)
     parser.add_argument("--against", choices=REFERENCES, default="tflite")
     options = parser.parse_args()
-    spectra = noisy_hops(options.hops)
+    noisy = noisy_speech(options.hops)
     failed = False
     for model in options.models:
         reference = REFERENCES[options.against](model)
         for macs in ACCELERATOR_MACS:
-            proof = prove(model, macs, reference, spectra)
+            proof = prove(model, macs, reference, noisy)
             failed |= proof.mismatching_bytes > 0
             print(
                 f"{model.stem}, U55-{macs}: {proof.mismatching_bytes} of {proof.output_bytes} "
