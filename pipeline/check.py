@@ -31,7 +31,7 @@ from pipeline.ethosu.accelerator import ACCELERATORS
 from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
 from pipeline.ethosu.cost import ProgramCost
 from pipeline.ethosu.errors import ModelError
-from pipeline.ethosu.model import VelaModel, load_npu_operators
+from pipeline.ethosu.model import VelaModel, load_npu_operators, lost_outputs
 from pipeline.ethosu.stimuli import read_inputs
 from pipeline.ethosu.surgery import cut_float_ends, extract
 from pipeline.ethosu.uncompiled import read_uncompiled
@@ -84,6 +84,7 @@ class Check:
     compiled: vela.CompiledModel
     system: MemorySystem
     removed: tuple[str, ...]
+    lost_outputs: tuple[str, ...]
     parts: tuple[PartCheck, ...]
     fits: tuple[Fit, ...]
 
@@ -98,6 +99,7 @@ class Check:
         return (
             bool(self.parts)
             and not self.compiled.cpu_operators
+            and not self.lost_outputs
             and all(part.is_proven for part in self.parts)
             and all(fit.holds for fit in self.fits)
         )
@@ -129,7 +131,9 @@ def check(
         raise vela.VelaError(_naming(path, golden, error)) from error
     system = memory_system(options.system_config, options.memory_mode, systems)
     parts = []
-    models = load_npu_operators(compiled.path.read_bytes()) if _has_npu(compiled) else ()
+    content = compiled.path.read_bytes()
+    models = load_npu_operators(content) if _has_npu(compiled) else ()
+    lost = lost_outputs(content) if models else ()
     whole = len(models) == 1 and not compiled.cpu_operators
     if options.input and not whole:
         raise InputError(
@@ -137,15 +141,14 @@ def check(
             "operators on the CPU; --input takes a model that runs there as one"
         )
     for number, model in enumerate(models):
-        reference = golden
-        if not whole:
-            reference = scratch / f"{path.stem}-part{number}.tflite"
-            reference.write_bytes(_part(path, cut.content, model, number))
+        reference = scratch / f"{path.stem}-part{number}.tflite"
+        reference.write_bytes(_part(path, cut.content, model, number))
         title = f"{accelerator}, part {number + 1} of {len(models)}"
         parts.append(
             _check_part(model, number, reference, compiled, system, options, partial(report, title))
         )
-    return Check(compiled, system, cut.removed, tuple(parts), _fits(compiled, system, options))
+    fits = _fits(compiled, system, options)
+    return Check(compiled, system, cut.removed, lost, tuple(parts), fits)
 
 
 def _naming(path: Path, used: Path, error: Exception) -> str:
@@ -216,6 +219,7 @@ def as_json(result: Check, weights: Sequence[WeightTensor]) -> dict[str, Any]:
         "memory_mode": compiled.memory_mode,
         "passes": result.passes,
         "float_ends_cut_off": list(result.removed),
+        "lost_outputs": list(result.lost_outputs),
         "cpu_operators": [
             {"operator": operator, "reason": reason}
             for operator, reason in zip(compiled.cpu_operators, compiled.cpu_reasons, strict=True)
@@ -264,6 +268,8 @@ def describe(path: Path, result: Check, weights: Sequence[WeightTensor]) -> Iter
     yield f"{path}, {compiled.accelerator}, {result.system.name}"
     for name in result.removed:
         yield f"  cut off at a float end: {name}"
+    for name in result.lost_outputs:
+        yield f"  LOST OUTPUT: {name}: Vela fused the operator that makes it into the next one"
     for operator, reason in zip(compiled.cpu_operators, compiled.cpu_reasons, strict=True):
         yield f"  on the CPU: {operator}: {reason}"
     if not result.parts:

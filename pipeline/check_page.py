@@ -54,6 +54,7 @@ svg rect { fill: #3f7fbf; stroke: #fff8; stroke-width: .3; } svg rect:nth-of-typ
 <td class="n {{ 'good' if fit.holds else 'bad' }}">{{ fit.needed }} of {{ fit.available }}</td></tr>{% endfor %}
 </table>
 {% for name in result.removed %}<p>Cut off at a float end: {{ name }}</p>{% endfor %}
+{% for name in result.lost_outputs %}<p class="bad">Lost output: {{ name }}</p>{% endfor %}
 {% if compiled.cpu_operators %}<h3>On the CPU</h3><table>
 <tr><th>operator</th><th>Vela's reason</th></tr>
 {% for operator in compiled.cpu_operators %}<tr><td>{{ operator }}</td>

@@ -125,6 +125,18 @@ def load_npu_operators(data: bytes) -> tuple[VelaModel, ...]:
     return models
 
 
+def lost_outputs(data: bytes) -> tuple[str, ...]:
+    """Outputs that a compiled `.tflite` does not compute: Vela fused what makes them away.
+
+    Raises:
+        ModelError: the file is damaged, or was not compiled by Vela.
+    """
+    try:
+        return _CompiledGraph(data).lost_outputs()
+    except MALFORMED as error:
+        raise damage(error) from error
+
+
 def _checked(data: bytes) -> VelaModel:
     try:
         is_raw = data[:2] == b"PK" and "scratch_size.npy" in archive_names(data)
@@ -233,7 +245,13 @@ class _CompiledGraph:
     def operands_of(self, operator: Any) -> list[int]:
         """What the operator reads of the model: not its constants, scratch and variables."""
         operands = _indices(operator.InputsAsNumpy())[_FIXED_INPUTS:]
-        return [i for i in operands if not self._graph.Tensors(i).IsVariable()]
+        return [
+            i for i in operands if self._offsets[i] >= 0 and not self._graph.Tensors(i).IsVariable()
+        ]
+
+    def lost_outputs(self) -> tuple[str, ...]:
+        """Outputs of the model that have no place in memory, described."""
+        return tuple(self._describe(index) for index in self.outputs if self._offsets[index] < 0)
 
     def load(self, operator: Any, inputs: list[int], outputs: list[int]) -> VelaModel:
         """One operator with the given tensors as its interface."""

@@ -165,6 +165,27 @@ def test_given_inputs_are_compared_too(run: Run, tmp_path: Path) -> None:
     assert code == 0 and "against TFLite Micro, given: 0 of 36 elements differ" in out
 
 
+def test_lost_output_and_unused_input_are_no_surprise(run: Run) -> None:
+    graph = GraphBuilder()
+    x = graph.tensor((1, 8, 8, 4), "int8", 0.1, 1)
+    unused = graph.tensor((1, 3), "float32")
+    paddings = graph.tensor((4, 2), "int32", data=np.array([[0, 0], [1, 0], [1, 0], [0, 0]]))
+    padded = graph.tensor((1, 9, 9, 4), "int8", 0.1, 1)
+    w = graph.tensor((1, 3, 3, 4), "int8", 0.01, 0, np.ones((1, 3, 3, 4)))
+    b = graph.tensor((4,), "int32", 0.001, 0, np.zeros(4))
+    y = graph.tensor((1, 4, 4, 4), "int8", 0.2, 0)
+    graph.operator("PAD", [x, paddings], [padded], "PadOptions")
+    graph.operator(
+        "DEPTHWISE_CONV_2D", [padded, w, b], [y], "DepthwiseConv2DOptions", padding=1,
+        strideH=2, strideW=2, depthMultiplier=1,
+    )  # fmt: skip
+    code, out, _ = run(graph.build([x, unused], [y]))
+    assert code == 0 and "exact: equal to TFLite Micro" in out
+    code, out, _ = run(graph.build([x], [padded, y]))
+    assert code == 1 and f"LOST OUTPUT: tensor 't{padded}'" in out
+    assert "exact: equal to TFLite Micro" in out
+
+
 def test_weights_with_zero_points_are_told(run: Run) -> None:
     graph = GraphBuilder()
     x = graph.tensor((1, 8, 8, 16), "int8", 0.05, 2)
