@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from prove_models import noisy_hops, prove
+from prove_models import noisy_speech, prove
 
 from pipeline.targets.tflite import TfliteRunner
 
@@ -18,7 +18,7 @@ HOPS = 100
 def test_stream_on_real_audio_equals_tflite_in_every_byte(model: Path) -> None:
     reference = TfliteRunner(model)
     hop_bytes = sum(math.prod(output.shape) for output in reference.outputs.values())
-    proof = prove(model, macs=128, reference=reference, spectra=noisy_hops(HOPS))
+    proof = prove(model, macs=128, reference=reference, noisy=noisy_speech(HOPS))
     assert proof.hops == HOPS
     assert proof.output_bytes == HOPS * hop_bytes
     assert proof.mismatching_bytes == 0
