@@ -190,7 +190,8 @@ class Stage:
         write_json(partial / CARD_NAME, dataclasses.asdict(card))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-        return card
+        # As it is read later: JSON has no tuples.
+        return run_dir.card(self.name)
 
 
 def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> dict[str, str]:
