@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console(stderr=True)
     with reported_errors():
         project = Project.load(options.config)
-        problem = load_problem(project.problem)
+        problem = load_problem(project.problem, project.seed)
         total = len(project.steps)
 
         def announce(report: StepReport) -> None:

