@@ -34,7 +34,7 @@ storage bud --format docker --isolation chroot --pull-never --layers=false --tar
 container=$(storage from --pull-never localhost/virtual)
 status=0
 storage run --isolation chroot "$container" -- \
-    /opt/venv/bin/python -m pipeline.targets.demo --out /tmp/demo || status=$?
+    /opt/venv/bin/python -m pipeline.boards.demo --out /tmp/demo || status=$?
 storage rm "$container"
 [ "$status" -eq 0 ] || { echo "the demo ended with exit code $status" >&2; exit 1; }
 echo "docker stages built, demo run"

@@ -56,15 +56,15 @@ firmware-test: firmware-check arm-runner $(TESTS_READY)
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
-	$(BIN)/python -m pytest -q -n 0 --no-skips tests/firmware/on_virtual_board.py \
-		tests/firmware/commands_on_virtual_board.py
+	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/on_virtual_board.py \
+		tests/boards/commands_on_virtual_board.py
 
 virtual-demo: firmware
-	$(BIN)/python -m pipeline.targets.demo
+	$(BIN)/python -m pipeline.boards.demo
 
 firmware-results: firmware arm-runner
-	$(BIN)/python -m pipeline.targets.results $(if $(CORPUS),--corpus $(CORPUS))
-	$(BIN)/python -m pipeline.targets.arm_check
+	$(BIN)/python -m pipeline.boards.results $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python -m pipeline.boards.arm_check
 
 # Lint the Dockerfile, build the image of the virtual board and run the demo in it, with buildah (as root).
 .PHONY: docker-check

@@ -6,8 +6,12 @@ first, last or in between is safe, and `pipeline.keras` refuses to run on a mixe
 """
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # Matrix products here are small and run beside TensorFlow: more threads only get in its way.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# For `python -m pipeline.<name>`, stage or tool. Code imports them by their place.
+__path__ += [str(Path(folder, kind)) for folder in __path__ for kind in ("stages", "tools")]

@@ -21,7 +21,8 @@ def commands() -> dict[str, str]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         if path != Path(__file__) and '\nif __name__ == "__main__":\n' in source:
-            name = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+            place = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+            name = place.removeprefix("stages.").removeprefix("tools.")
             found[name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
     return found
 

@@ -9,7 +9,7 @@
 namespace enhancer {
 
 /// One JSON object on one line of the console: {"v":2,"type":"summary","hops":9,...}. The schema is
-/// in docs/firmware.md and pipeline/targets/protocol.py. Values are integers or plain text.
+/// in docs/firmware.md and pipeline/boards/protocol.py. Values are integers or plain text.
 class Report {
  public:
   explicit Report(const char* type);

@@ -5,7 +5,7 @@
  *
  *   qemu-system-arm -M mps3-an547 -plugin libnpu.so,socket=PATH,macs=128 ...
  *
- * PATH is a UNIX socket on which a model of the NPU listens (pipeline/targets/npu_server.py). */
+ * PATH is a UNIX socket on which a model of the NPU listens (pipeline/boards/npu_server.py). */
 
 #include <errno.h>
 #include <signal.h>

@@ -12,9 +12,9 @@ from pipeline.keras import tf
 from pipeline.lowering.tflite import integer_matrix
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.networks.trained import Trained
-from pipeline.targets import HopModel, Runner, stream
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
+from pipeline.runners import HopModel, Runner, stream
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
 from pipeline.training.model import SequenceModel
 
 Array = NDArray[np.float32]

@@ -176,7 +176,7 @@ class Results(_Record):
         convert: their TFLite models.
         compile: their compiled models by memory mode.
         evaluate: quality; each variant's integer model is the system of the same name.
-        measure: cost of one hop, one entry for each source and memory mode.
+        estimate: cost of one hop, one entry for each source and memory mode.
     """
 
     train: Training
@@ -184,7 +184,7 @@ class Results(_Record):
     convert: dict[str, Converted]
     compile: dict[str, Annotated[dict[str, Compiled], Field(min_length=1)]]
     evaluate: Evaluation
-    measure: dict[str, tuple[Latency, ...]]
+    estimate: dict[str, tuple[Latency, ...]]
 
     @property
     def memory_modes(self) -> tuple[str, ...]:
@@ -194,13 +194,13 @@ class Results(_Record):
     @property
     def sources(self) -> tuple[Source, ...]:
         """Where latencies come from, in order of appearance."""
-        found = (row.source for rows in self.measure.values() for row in rows)
+        found = (row.source for rows in self.estimate.values() for row in rows)
         return tuple(dict.fromkeys(found))
 
     def latency(self, variant: str, memory_mode: str, source: Source) -> Latency | None:
-        """Cost of one hop, None if this source did not measure it."""
+        """Cost of one hop, None if this source knows none."""
         rows = (
-            r for r in self.measure[variant] if (r.memory_mode, r.source) == (memory_mode, source)
+            r for r in self.estimate[variant] if (r.memory_mode, r.source) == (memory_mode, source)
         )
         return next(rows, None)
 
@@ -229,7 +229,7 @@ def read_results(cards: Mapping[str, Mapping[str, Any]]) -> Results:
         stage, *field = (str(part) for part in problem["loc"])
         raise _damaged(stage, f"results.{'.'.join(field)}: {problem['msg']}") from error
     for variant in results.compress:
-        for stage in ("convert", "compile", "measure"):
+        for stage in ("convert", "compile", "estimate"):
             if variant not in getattr(results, stage):
                 raise _damaged(stage, f"variant {variant!r} of the compress stage is missing")
     for system in (DENSE_FLOAT, *results.compress):

@@ -183,7 +183,7 @@ def _cost_columns(sources: Sequence[Source]) -> tuple[str, ...]:
 def _cost_cells(results: Results, variant: str, mode: str, sources: Sequence[Source]) -> list[str]:
     cells = []
     for source in sources:
-        row = results.latency(variant, mode, source) if variant in results.measure else None
+        row = results.latency(variant, mode, source) if variant in results.estimate else None
         cells += [
             NO_VALUE if row is None or row.npu_cycles is None else f"{row.npu_cycles:,}",
             NO_VALUE if row is None or row.total_cycles is None else f"{row.total_cycles:,}",

@@ -16,14 +16,10 @@ from pipeline.artefacts import (
     tool_versions,
     write_atomically,
 )
-from pipeline.compile import summary
-from pipeline.compress import RESULT, compress_variant
 from pipeline.config import DENSE, PLACEMENT_MODES, Config, Deployment
-from pipeline.convert import write_model
 from pipeline.corpora.testset import Mixture
 from pipeline.ethosu import memory_system, vela
 from pipeline.ethosu.vela_config import ARM, VelaConfig
-from pipeline.evaluate import in_float, streamed
 from pipeline.metrics.peers import Enhancer, enhancers, load_peers
 from pipeline.metrics.quality import (
     ClipPair,
@@ -36,8 +32,14 @@ from pipeline.metrics.quality import (
 )
 from pipeline.networks.groups import groups
 from pipeline.networks.trained import Trained
-from pipeline.prepare import prepared_corpus
 from pipeline.reporting.results import DENSE_FLOAT, Flash
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.stages.compile import summary
+from pipeline.stages.compress import RESULT, compress_variant
+from pipeline.stages.convert import write_model
+from pipeline.stages.evaluate import in_float, streamed
+from pipeline.stages.prepare import prepared_corpus
+from pipeline.stages.train import WEIGHTS
 from pipeline.study.plan import Task
 from pipeline.study.records import (
     Boot,
@@ -49,8 +51,6 @@ from pipeline.study.records import (
     StudyError,
     points_in,
 )
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.train import WEIGHTS
 
 FLASH_REGION = 0
 KEY = "key"

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.cli import parse, reported_errors
 from pipeline.keras import limit_threads, tf, tf_keras
 from pipeline.networks.trained import untrained
-from pipeline.prepare import prepared_corpus, prepared_front_end, training_mixer
+from pipeline.stages.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.training.loop import Settings, fit
 from pipeline.training.model import SequenceModel
 

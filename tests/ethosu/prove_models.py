@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ethosu_reference import ACCELERATOR_MACS, vela_compile
 
+from pipeline.boards.deployment import DeploymentCard, card_path
+from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
 from pipeline.dsp import HOP_SAMPLES, analyse
-from pipeline.targets import HopModel, Runner
-from pipeline.targets.deployment import DeploymentCard, card_path
-from pipeline.targets.emulator import EmulatorRunner
-from pipeline.targets.mixtures import FULL_SCALE, board_mixtures
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
+from pipeline.runners import HopModel, Runner
+from pipeline.runners.emulator import EmulatorRunner
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
 
 REFERENCES = {"tflite": TfliteRunner, "tflm": TflmRunner}
 

@@ -13,8 +13,8 @@ from ethosu_graphs import generate
 from fused_lstm_graph import fused_lstm
 from tflite_builder import GraphBuilder, schema
 
-from pipeline.check import main
 from pipeline.ethosu.golden import GOLDENS
+from pipeline.tools.check import main
 
 Run = Callable[..., tuple[int, str, str]]
 

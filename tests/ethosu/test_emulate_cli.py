@@ -18,8 +18,8 @@ from fused_lstm_graph import fused_lstm
 from recurrent_graph import RecurrentGraph
 from tflite_builder import GraphBuilder
 
-from pipeline.emulate import main
 from pipeline.ethosu import Emulator, comparison, load_vela_model
+from pipeline.tools.emulate import main
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prove_models import noisy_speech, prove
 
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners.tflite import TfliteRunner
 
 MODELS = sorted((Path(__file__).parents[2] / "tflite_models").glob("*.tflite"))
 HOPS = 100

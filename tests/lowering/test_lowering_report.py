@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.config import Compile
-from pipeline.lowering_report import lowering_table
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained
+from pipeline.tools.lowering_report import lowering_table
 from tests.small_networks import network
 
 SIZES = TinyLSTMs(bands=64, lstm_units=(128, 128), dense_units=128)

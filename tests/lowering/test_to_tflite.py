@@ -11,10 +11,10 @@ from pipeline.lowering.tflite import integer_matrix, to_tflite
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained
 from pipeline.quantization import FLOAT, INT8, Scheme
-from pipeline.targets import stream
-from pipeline.targets.emulator import EmulatorRunner
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
+from pipeline.runners import stream
+from pipeline.runners.emulator import EmulatorRunner
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
 from tests.small_networks import network, trained_looking, with_ranks
 
 SIZES = TinyLSTMs(bands=32, lstm_units=(24, 16), dense_units=20)

@@ -9,8 +9,8 @@ from pipeline.lowering.windows import cheapest_windows
 from pipeline.networks.groups import groups, keep_units
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained
-from pipeline.targets import stream
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners import stream
+from pipeline.runners.tflite import TfliteRunner
 from tests.small_networks import network as small
 
 SIZES = TinyLSTMs(bands=32, lstm_units=(128, 96), dense_units=64)

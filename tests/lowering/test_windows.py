@@ -14,8 +14,8 @@ from pipeline.lowering.tflite import to_tflite
 from pipeline.lowering.windows import MAX_WINDOWS, WORTH_CUTTING, Window, cheapest_windows, whole
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained
-from pipeline.targets import stream
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners import stream
+from pipeline.runners.tflite import TfliteRunner
 from tests.small_networks import network as small
 
 

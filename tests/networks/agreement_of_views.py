@@ -10,10 +10,10 @@ from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.trained import Trained
 from pipeline.quantization import INT8
 from pipeline.quantization.calibration import in_scheme
-from pipeline.targets import stream
-from pipeline.targets.emulator import EmulatorRunner
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
+from pipeline.runners import stream
+from pipeline.runners.emulator import EmulatorRunner
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
 
 HOPS = 60
 

@@ -14,8 +14,8 @@ from pipeline.networks.convnet import ConvNet
 from pipeline.networks.graph import HopGraph, Net
 from pipeline.networks.groups import groups, keep_units, remove_masked_units
 from pipeline.networks.trained import Trained, untrained
-from pipeline.targets import stream
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners import stream
+from pipeline.runners.tflite import TfliteRunner
 from tests.small_networks import front_end, trained_looking
 
 SETTINGS = ConvNet(

@@ -10,8 +10,8 @@ from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.groups import groups, keep_units, remove_masked_units
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained
-from pipeline.targets import stream
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners import stream
+from pipeline.runners.tflite import TfliteRunner
 from tests.small_networks import network as small
 from tests.small_networks import with_ranks
 

@@ -14,10 +14,10 @@ from pipeline.networks.keras_import import KerasImportError, from_keras, load_ke
 from pipeline.networks.trained import Trained
 from pipeline.quantization import FLOAT, INT8
 from pipeline.quantization.calibration import in_scheme
-from pipeline.targets import stream
-from pipeline.targets.emulator import EmulatorRunner
-from pipeline.targets.tflite import TfliteRunner
-from pipeline.targets.tflm import TflmRunner
+from pipeline.runners import stream
+from pipeline.runners.emulator import EmulatorRunner
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
 from tests.small_networks import front_end
 
 layers = tf_keras.layers

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.ethosu import Emulator, load_vela_model, vela
 from pipeline.ethosu.golden import MicroGolden
-from pipeline.tfmot import Project, main
+from pipeline.tools.tfmot import Project, main
 
 EXAMPLES = Path("docs/examples")
 SHORT = """

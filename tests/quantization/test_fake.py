@@ -8,7 +8,7 @@ from pipeline.lowering.flatbuffer import Graph
 from pipeline.quantization import INT8, Grid
 from pipeline.quantization.fake import on_grid, product_on_grid, rounded_to, weight_scale
 from pipeline.quantization.scheme import WEIGHT_LIMIT, power_of_two_above
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners.tflite import TfliteRunner
 
 ALL = np.arange(-128, 128, dtype=np.int8)
 PRODUCTS = {

@@ -83,7 +83,7 @@ def all_results(peers: tuple[str, ...] = ("rnnoise",)) -> dict[str, dict[str, An
             "mixtures": 120,
             "real_time_factor": dict.fromkeys(SPARSITY, 41.5),
         },
-        "measure": {n: [_latency(s, m) for m in MODES] for n, s in SPARSITY.items()},
+        "estimate": {n: [_latency(s, m) for m in MODES] for n, s in SPARSITY.items()},
     }
 
 

@@ -25,9 +25,9 @@ from synthetic_run import (
     write_run,
 )
 
-from pipeline import report
 from pipeline.artefacts import ArtefactError, RunDir
 from pipeline.config import Config
+from pipeline.stages import report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HEARD = ["noisy", "clean", "dense_float", *SPARSITY]

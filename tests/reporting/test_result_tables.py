@@ -49,8 +49,8 @@ def column(table: tables.Table, heading: str) -> dict[str, str]:
             r"evaluate/card\.json: system 'dense_float' is missing; run `python -m",
         ),
         (
-            lambda c: c["measure"]["dense"][0].update(source="guess"),
-            r"measure/card\.json: results\.dense\.0\.source",
+            lambda c: c["estimate"]["dense"][0].update(source="guess"),
+            r"estimate/card\.json: results\.dense\.0\.source",
         ),
     ],
 )
@@ -67,7 +67,7 @@ def test_sources_never_share_a_column() -> None:
         "total_cycles": 777,
         "latency_us": 1.554,
     }
-    results = read(lambda c: c["measure"]["weight80"].append(board))
+    results = read(lambda c: c["estimate"]["weight80"].append(board))
     table = tables.cost(results)
     measured = column(table, "Latency, µs (board)")
     assert measured["weight80, weights in flash"] == "1.6"
@@ -95,7 +95,7 @@ def test_overview_joins_quality_size_and_cost() -> None:
     )
     assert "weight80, float" not in column(table, "STOI")
     measured = {"memory_mode": MODES[0], "source": "fvp", "npu_cycles": 1, "latency_us": 2.0}
-    more = read(lambda c: c["measure"]["weight80"].append(measured | {"total_cycles": 3}))
+    more = read(lambda c: c["estimate"]["weight80"].append(measured | {"total_cycles": 3}))
     assert tables.overview(more).columns == table.columns
     assert len(tables.cost(more).columns) > len(tables.cost(read()).columns)
     assert column(table, "Flash, bytes")["Dense, float32"] == tables.NO_VALUE
@@ -173,7 +173,7 @@ def test_latency_comes_from_the_source_closest_to_the_device() -> None:
         "total_cycles": 2,
         "latency_us": 400.0,
     }
-    results = read(lambda c: c["measure"]["dense"].append(fvp))
+    results = read(lambda c: c["estimate"]["dense"].append(fvp))
     by_name = {
         s.name: s
         for s in story.summaries(results, dict.fromkeys(results.compress, 0.2), 3_875_840, 16_000.0)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import prepare
 from pipeline.artefacts import CARD_NAME, RunDir
 from pipeline.config import Config, Data, Mixing
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.listing import FolderError
+from pipeline.stages import prepare
 
 RATE_HZ = 16_000
 MESSAGES = {

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline import compress, train
-from pipeline import run as pipeline_run
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
 from pipeline.config import Compress, Config, Train, Variant
@@ -19,6 +17,8 @@ from pipeline.networks.convnet import ConvNet
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained, untrained
 from pipeline.quantization import INT8
+from pipeline.stages import compress, train
+from pipeline.tools import run as pipeline_run
 
 SIZES = TinyLSTMs(bands=16, lstm_units=(8,), dense_units=8)
 

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import run as pipeline_run
-from pipeline import shipped
 from pipeline.artefacts import RunDir, StageCard
 from pipeline.config import Config, load
-from pipeline.convert import model_path
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.testset import LISTS_DIR, Mixture, read_list, write_list
-from pipeline.evaluate import listening_clips
-from pipeline.run import STAGES
+from pipeline.stages.convert import model_path
+from pipeline.stages.evaluate import listening_clips
+from pipeline.tools import run as pipeline_run
+from pipeline.tools import shipped
+from pipeline.tools.run import STAGES
 
 TOY = Path("configs/toy.toml")
 # What a clock measured: the only numbers two identical runs may disagree on.
@@ -154,7 +154,7 @@ MOMENTS = (
     ("convert", Moment("open", ".convert.partial/.weight80-int8.tflite.tmp")),
     ("compile", Moment("open", ".compile.partial/Sram_Only/weight80-int8")),
     ("evaluate", Moment("os.mkdir", ".evaluate.partial/audio")),
-    ("measure", Moment("open", "compile/Sram_Only/weight80-int8_vela.tflite")),
+    ("estimate", Moment("open", "compile/Sram_Only/weight80-int8_vela.tflite")),
     ("report", Moment("open", ".report.partial/.results.md.tmp")),
     ("report", Moment("os.rename", ".report.partial", count=4)),
 )
@@ -175,7 +175,7 @@ def test_a_killed_run_is_completed_with_the_same_result(
     shutil.rmtree(run_dir.path(name))
     # The server imports the pipeline once; every process is a fork of it, killed for real.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.run"])
+    context.set_forkserver_preload(["pipeline.tools.run"])
     process = context.Process(target=run_until_killed, args=(run_dir.root, moment, lists))
     process.start()
     process.join()

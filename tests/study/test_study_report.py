@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from synthetic_study import PARAMETERS, UNIT, point, write_study
 
-from pipeline import report
 from pipeline.reporting.story import MINUS
 from pipeline.reporting.tables import NO_VALUE
+from pipeline.stages import report
 from pipeline.study.page import BEGIN, END, write_page
 from pipeline.study.plots import front
 from pipeline.study.records import StudyError, points_in, read_study

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pipeline import prepare, sweep, train
 from pipeline.artefacts import RunDir
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
@@ -26,9 +25,11 @@ from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.testset import LISTS_DIR, read_list, write_list
 from pipeline.networks.tinylstms import TinyLSTMs
+from pipeline.stages import prepare, train
 from pipeline.study.plan import Task, plan
 from pipeline.study.points import Bench, adopt_model, make_model
 from pipeline.study.records import Point, Reference, StudyError
+from pipeline.tools import sweep
 
 pytest.importorskip("ray", reason="needs the `study` extra")
 

@@ -1,13 +1,15 @@
 """`python -m pipeline` is the table of contents."""
 
+import ast
 import importlib
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.__main__ import commands, main
-from pipeline.run import STAGES
+from pipeline.tools.run import STAGES
 
 
 def test_every_stage_and_tool_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,8 +19,23 @@ def test_every_stage_and_tool_is_listed_with_a_line(capsys: pytest.CaptureFixtur
 
 
 def test_a_listed_command_is_a_module_that_can_be_run() -> None:
-    assert callable(importlib.import_module("pipeline.enhance").main)
+    assert callable(importlib.import_module("pipeline.tools.enhance").main)
     assert all(importlib.util.find_spec(f"pipeline.{name}") for name in commands())
+
+
+def test_code_imports_stages_and_tools_by_their_place_alone() -> None:
+    """By the short name, the one for ``python -m``, a module would exist twice."""
+    short = {
+        f"pipeline.{path.stem}"
+        for folder in ("stages", "tools")
+        for path in Path("pipeline", folder).glob("[!_]*.py")
+    }
+    for path in (*Path("pipeline").rglob("*.py"), *Path("tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            assert short.isdisjoint(modules), f"{path}: {short.intersection(modules)}"
 
 
 def test_without_a_command_the_list_is_shown(

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.conditions import CONDITIONS, Condition, scores
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.testset import Mixture
 from pipeline.dsp import FrontEnd, StreamingEnhancer
-from pipeline.enhance import open_model
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.quantization import FLOAT
+from pipeline.tools.conditions import CONDITIONS, Condition, scores
+from pipeline.tools.enhance import open_model
 from tests.small_networks import network
 
 SAMPLES = 32_000

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.boards.deployment import DeploymentCard, card_path
 from pipeline.dsp import enhance
-from pipeline.enhance import main
-from pipeline.targets import HopStream
-from pipeline.targets.deployment import DeploymentCard, card_path
-from pipeline.targets.tflite import TfliteRunner
+from pipeline.runners import HopStream
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.tools.enhance import main
 
 MODEL = "unit57-rank64-weight65"
 

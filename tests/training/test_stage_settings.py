@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import compress, prepare, train
 from pipeline.artefacts import RunDir
 from pipeline.compression.methods.cluster import Cluster
 from pipeline.compression.methods.learn_thresholds import LearnThresholds
@@ -20,6 +19,7 @@ from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.quantization import FLOAT
+from pipeline.stages import compress, prepare, train
 from pipeline.training import loop
 from pipeline.training.model import SequenceModel
 

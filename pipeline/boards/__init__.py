@@ -1,0 +1,1 @@
+"""Boards that run the firmware, emulated or not, and what goes to them and comes back."""

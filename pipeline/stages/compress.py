@@ -1,0 +1,155 @@
+"""Compress: sparsity and int8 weights learned together, one model per variant."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.artefacts import RunDir, stage, write_json
+from pipeline.cli import stage_main
+from pipeline.compression.method import Method, Plan
+from pipeline.config import DENSE, Config, Variant
+from pipeline.dsp import analyse
+from pipeline.errors import InputError
+from pipeline.networks.groups import groups, remove_masked_units
+from pipeline.networks.trained import Trained
+from pipeline.progress import Reporter
+from pipeline.quantization import FLOAT, SCHEMES
+from pipeline.stages.prepare import prepared_corpus, training_mixer
+from pipeline.stages.train import WEIGHTS
+
+# Mixtures that ranges and principal components are taken from.
+OBSERVED_BATCH = 64
+RESULT = "result.json"
+
+
+def check(config: Config) -> None:
+    """Refuse no variants, and methods that cannot work on what their parents leave.
+
+    Raises:
+        InputError: names the variant and the way out.
+    """
+    if not config.compress.variants:
+        raise InputError("compress.variants is empty; give at least one model to make")
+    graph, applied = config.model.define().folded(), {DENSE: list[Method]()}
+    for variant in config.compress.variants:
+        applied[variant.name] = before = list(applied[variant.parent])
+        for method in variant.methods:
+            try:
+                method.check(graph, before)
+            except InputError as error:
+                raise InputError(f"variant {variant.name!r}: {error}") from error
+            before.append(method)
+
+
+@stage(
+    "compress",
+    needs=("prepare", "train"),
+    sections=("data", "mixing", "model", "train", "compress"),
+    check=check,
+)
+def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+    """Prune and quantize the dense network, jointly learned: one model per variant."""
+    return {
+        variant.name: compress_variant(config, run_dir, variant, work_dir)
+        for variant in config.compress.variants
+    }
+
+
+def weights_path(run_dir: RunDir, name: str) -> Path:
+    """Where a variant's weights lie."""
+    return _weights_in(run_dir.path("compress"), name)
+
+
+def compress_variant(
+    config: Config, run_dir: RunDir, variant: Variant, models_dir: Path
+) -> dict[str, Any]:
+    """Make one variant; a finished one is not made again after a kill.
+
+    Args:
+        config: settings of the run.
+        run_dir: holds the corpus and the dense network.
+        variant: what to make.
+        models_dir: holds a folder a model; the parent's must be finished.
+
+    Returns:
+        Training history and sparsity.
+    """
+    from pipeline.compression.pruner import sparsity_of
+    from pipeline.keras import limit_threads
+    from pipeline.quantization.calibration import in_scheme
+    from pipeline.training.loop import Settings, discard_checkpoint, fit
+    from pipeline.training.validation import Validation
+
+    work_dir = models_dir / variant.name
+    finished = work_dir / RESULT
+    if finished.exists():
+        result: dict[str, Any] = json.loads(finished.read_text())
+        return result
+    work_dir.mkdir(parents=True, exist_ok=True)
+    limit_threads(config.train.threads)
+    corpus = prepared_corpus(run_dir)
+    mixer = training_mixer(config, corpus)
+    dense = Trained.load(run_dir.path("train") / WEIGHTS)
+    noisy, _ = mixer.batch(0, OBSERVED_BATCH)
+    _, features = analyse(noisy, dense.front_end)
+    if variant.parent == DENSE:
+        start = in_scheme(dense, SCHEMES[config.compress.scheme], features)
+    else:
+        start = Trained.load(_weights_in(models_dir, variant.parent))
+    for method in variant.methods:
+        start = method.start(start, features)
+    model = start.build()
+    validation = Validation(corpus.mixtures("valid"), dense.front_end)
+    if not variant.trains:
+        results: dict[str, Any] = {"history": [], "best_score": validation(model)["score"]}
+    else:
+        steps = variant.steps or config.compress.steps
+        prune_end = round(steps * config.compress.prune_until)
+        plan = Plan(steps, prune_end, config.compress.prune_every)
+        settings = Settings(
+            steps=steps,
+            batch_size=config.train.batch_size,
+            learning_rate=variant.learning_rate or config.compress.learning_rate,
+            warmup_steps=min(config.train.warmup_steps, steps // 10),
+            average_decay=config.train.average_decay,
+            spectral_weight=config.train.spectral_weight,
+            distillation_weight=config.compress.distillation_weight,
+            validate_every=config.compress.validate_every,
+            keep_best_from=max((m.last_change(plan) for m in variant.methods), default=0),
+        )
+        callbacks = [call for m in variant.methods for call in m.callbacks(model, plan)]
+        with Reporter() as report:
+            results = fit(
+                model,
+                mixer,
+                dense.front_end,
+                settings,
+                work_dir,
+                validation,
+                callbacks=callbacks,
+                teacher=dense.build(FLOAT),
+                on_progress=lambda step, record: report(
+                    variant.name,
+                    step,
+                    settings.steps,
+                    f"SI-SDRi {record.get('score', float('nan')):.2f} dB",
+                ),
+            )
+    for matrix in model.matrices:
+        matrix.settle()
+    results |= {"sparsity": sparsity_of(model), "scheme": start.scheme.name}
+    trained = remove_masked_units(dataclasses.replace(start, arrays=model.get_arrays()))
+    trained.save(_weights_in(models_dir, variant.name))
+    discard_checkpoint(work_dir)
+    results["units"] = {group.name: group.units for group in groups(trained.graph)}
+    write_json(finished, results)
+    return results
+
+
+def _weights_in(models_dir: Path, name: str) -> Path:
+    return models_dir / name / f"{name}.safetensors"
+
+
+if __name__ == "__main__":
+    stage_main(run)

@@ -1,0 +1,87 @@
+"""Estimate: what one hop costs, a row for each source of truth, and every layer by both models."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.artefacts import RunDir, stage, write_atomically
+from pipeline.cli import stage_main
+from pipeline.config import Config
+from pipeline.ethosu import Emulator, ProgramCost, load_vela_model, memory_system
+from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
+from pipeline.ethosu.vela import LayerCost
+from pipeline.ethosu.vela_config import VelaConfig
+from pipeline.stages.compile import compiled_path
+
+LAYERS = "layers.csv"
+
+
+@stage(
+    "estimate",
+    needs=("compile",),
+    sections=("compress", "compile"),
+    reads=("compile.vela_config",),
+)
+def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+    """Collect what one hop costs, by Vela and by the emulator's model; layers go to a table."""
+    compiled = run_dir.card("compile").results
+    systems = VelaConfig.load(config.compile.vela_config)
+    fields = ("source", "npu_cycles", "total_cycles", "latency_us")
+    results: dict[str, list[dict[str, Any]]] = {}
+    layers: list[dict[str, Any]] = []
+    for variant in config.compress.variants:
+        rows = results[variant.name] = []
+        for mode, estimate in compiled[variant.name].items():
+            system = memory_system(config.compile.system, mode, systems)
+            model = load_vela_model(compiled_path(run_dir, variant.name, mode))
+            cost = Emulator(model).cost(system)
+            rows.append({"memory_mode": mode} | {field: estimate[field] for field in fields})
+            rows.append({"memory_mode": mode} | _total(cost, system.clock_hz))
+            compared = compare_with_vela(cost, [LayerCost(**row) for row in estimate["layers"]])
+            place = {"variant": variant.name, "memory_mode": mode}
+            layers += (place | row for row in _layer_rows(compared))
+    _write_table(work_dir / LAYERS, layers)
+    return results
+
+
+def _total(cost: ProgramCost, clock_hz: float) -> dict[str, Any]:
+    """One hop by the cost model of `pipeline.ethosu`."""
+    counters = cost.counters
+    return {
+        "source": "emulator",
+        "npu_cycles": counters.npu_active,
+        "total_cycles": counters.cycle,
+        "latency_us": round(counters.cycle / clock_hz * 1e6, 2),
+    }
+
+
+def _layer_rows(compared: tuple[ComparedLayer, ...]) -> Iterator[dict[str, Any]]:
+    """Cycles of each layer by both models, and the emulator's by unit; the units overlap."""
+    for layer in compared:
+        costs = layer.operations
+        yield {
+            "layer": layer.estimate.name,
+            "operation": layer.estimate.npu_operator,
+            "macs": layer.estimate.macs,
+            "vela_cycles": layer.estimate.cycles,
+            "emulator_cycles": layer.cycles,
+            "emulator_mac_cycles": sum(cost.compute.mac for cost in costs),
+            "emulator_weight_decode_cycles": sum(cost.compute.weight_decode for cost in costs),
+            "emulator_output_cycles": sum(cost.compute.output for cost in costs),
+            "emulator_axi0_cycles": sum(cost.port_cycles[0] for cost in costs),
+            "emulator_axi1_cycles": sum(cost.port_cycles[1] for cost in costs),
+        }
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    stage_main(run)

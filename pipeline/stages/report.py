@@ -1,0 +1,165 @@
+"""Report: one self-contained HTML page, and the result tables in Markdown."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import tomli_w
+from numpy.typing import NDArray
+
+from pipeline.artefacts import ArtefactError, RunDir, StageCard, stage, write_atomically
+from pipeline.cli import reported_errors, stage_main
+from pipeline.config import Config
+from pipeline.corpora.prepared import LIST_NAME, open_split
+from pipeline.corpora.testset import read_list
+from pipeline.dsp import RATE_HZ
+from pipeline.metrics.quality import si_sdr_db
+from pipeline.networks.trained import Trained
+from pipeline.reporting import tables
+from pipeline.reporting.listening import Clip, Track
+from pipeline.reporting.page import Network, Provenance, StageRecord, render
+from pipeline.reporting.results import DENSE_FLOAT, Results, read_results
+from pipeline.reporting.story import MINUS
+from pipeline.stages.compress import weights_path
+from pipeline.stages.evaluate import AUDIO
+from pipeline.stages.prepare import CORPUS
+from pipeline.stages.train import WEIGHTS
+from pipeline.study.page import write_page
+
+NEEDS = ("prepare", "train", "compress", "convert", "compile", "evaluate", "estimate")
+PAGE = "report.html"
+TABLES = "results.md"
+CLEAN, NOISY = "clean", "noisy"
+
+
+@stage("report", needs=NEEDS, sections=("compress", "compile", "evaluate"))
+def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+    """Write one self-contained HTML page, and the result tables in Markdown.
+
+    --study DIR regenerates plots and tables of the trade-off study in DIR instead.
+    """
+    cards = {name: run_dir.card(name) for name in NEEDS}
+    results = read_results({n: card.results for n, card in cards.items() if n != "prepare"})
+    page = render(results, _network(run_dir, results), _clips(run_dir, results), _provenance(cards))
+    write_atomically(work_dir / PAGE, page)
+    shown = (tables.overview(results), tables.quality(results), tables.size(results))
+    write_atomically(work_dir / TABLES, tables.markdown((*shown, tables.cost(results))))
+    return {"page_bytes": len(page.encode())}
+
+
+def _network(run_dir: RunDir, results: Results) -> Network:
+    dense = Trained.load(run_dir.path("train") / WEIGHTS)
+    sizes = {part: dense.total(part) for part in ("kernel", "bias")}
+    return Network(
+        parameters=sizes["kernel"] + sizes["bias"],
+        weights=sizes["kernel"],
+        bands=dense.front_end.bands,
+        kept={
+            name: _kept(Trained.load(weights_path(run_dir, name)), variant.sparsity)
+            for name, variant in results.compress.items()
+        },
+    )
+
+
+def _kept(weights: Trained, matrices: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
+    """Where each matrix keeps its weights, in the order given."""
+    masks = ((name, weights.arrays.get(f"{name}/mask")) for name in matrices)
+    return {name: mask != 0 for name, mask in masks if mask is not None}
+
+
+def _clips(run_dir: RunDir, results: Results) -> tuple[Clip, ...]:
+    """The clips that the evaluate stage kept, described where their making is on record."""
+    folder = run_dir.path("evaluate") / AUDIO
+    described = _descriptions(run_dir)
+    systems = results.evaluate.systems
+    labels = {NOISY: "Noisy", CLEAN: "Clean", DENSE_FLOAT: systems[DENSE_FLOAT].label}
+    labels |= {name: systems[name].label for name in results.compress}
+    clips = []
+    for clip in sorted(path.parent for path in folder.rglob(f"{CLEAN}.flac")):
+        signals = {system: _read(clip / f"{system}.flac") for system in labels}
+        tracks = tuple(
+            Track(
+                label,
+                signals[system],
+                None if system == CLEAN else si_sdr_db(signals[CLEAN], signals[system]),
+            )
+            for system, label in labels.items()
+        )
+        name = clip.relative_to(folder).as_posix()
+        description, credits = described.get(name, (name, ()))
+        clips.append(Clip(name, description, credits, tracks))
+    return tuple(clips)
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    try:
+        signal, rate_hz = soundfile.read(path, dtype="float32")
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ArtefactError(
+            f"{path}: cannot be read ({error}); run `python -m pipeline.evaluate --force`"
+        ) from error
+    if rate_hz != RATE_HZ or signal.ndim != 1:
+        raise ArtefactError(f"{path}: {rate_hz} Hz, {signal.ndim}-D; expected mono at {RATE_HZ} Hz")
+    return np.asarray(signal)
+
+
+def _descriptions(run_dir: RunDir) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What each test mixture holds, and the licences; empty for ready-made noisy recordings."""
+    corpus = run_dir.path("prepare") / CORPUS
+    recipes = corpus / "test" / LIST_NAME
+    if not recipes.exists():
+        return {}
+    stored = {clip.name: clip for store in open_split(corpus, "test") for clip in store.clips}
+    described = {}
+    for recipe in read_list(recipes).recipes:
+        sources = dict.fromkeys(piece.clip for piece in recipe.speech + recipe.noise)
+        credits = tuple(
+            f"{name} ({stored[name].source}, licence: {stored[name].licence})" for name in sources
+        )
+        snr = f"{recipe.snr_db:g}".replace("-", MINUS)
+        heading = f"Speech in {recipe.noise_kind} noise, {snr} dB SNR ({recipe.name})"
+        described[recipe.name] = (heading, credits)
+    return described
+
+
+def _provenance(cards: dict[str, StageCard]) -> Provenance:
+    seed = cards["train"].seed
+    settings: dict[str, Any] = {"seed": seed}
+    for card in cards.values():
+        settings |= card.config
+    return Provenance(
+        seed=seed,
+        config=tomli_w.dumps(_without_none(settings)),
+        stages=tuple(StageRecord(name, card.key, card.wall_s) for name, card in cards.items()),
+        versions=cards["train"].versions,
+    )
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a setting that is not given is left out."""
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def main() -> None:
+    """Command line: of the stage, or of the study."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--study", type=Path)
+    options, rest = own.parse_known_args()
+    if options.study is None:
+        stage_main(run)
+    elif rest:
+        own.error(f"--study takes no other settings, got {' '.join(rest)}")
+    else:
+        with reported_errors():
+            print(f"study: {write_page(options.study)}")
+
+
+if __name__ == "__main__":
+    main()

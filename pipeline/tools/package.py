@@ -1,0 +1,53 @@
+"""Writes the package of a model: all that the firmware needs to run it, in one file.
+
+python -m pipeline.package tflite_models/weight80.tflite -o weight80.package
+python -m pipeline.package keywords.tflite -o keywords.package --accelerator ethos-u55-64
+
+A model with a card beside it (<model>.card.json) is packaged with its front end and enhances audio;
+any other is packaged alone, to be run. docs/firmware.md describes the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from pipeline.boards.board_options import add_target_options, compile_target
+from pipeline.boards.deployment import ENGINES, card_path, package_model
+from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.package",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    parser.add_argument("model", type=Path, help="a .tflite, compiled by Vela or not")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--engine", choices=ENGINES, default="npu", help="default: %(default)s")
+    add_target_options(parser)
+    options = parser.parse_args(arguments)
+    has_front_end = card_path(options.model).is_file()
+    with reported_errors():
+        with tempfile.TemporaryDirectory() as scratch:
+            package = package_model(
+                options.model,
+                Path(scratch),
+                compile_target(options),
+                engine=options.engine,
+                has_front_end=has_front_end,
+            )
+        partial = options.out.with_name(f".{options.out.name}.partial")
+        partial.write_bytes(package.content)
+        os.replace(partial, options.out)
+    kind = "an enhancer with its front end" if has_front_end else "a model without front end"
+    print(f"{options.out}: {len(package.content):,} bytes, {kind}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Sweep: every variant of a configuration as a point of the study, on Ray.
+
+``python -m pipeline.sweep --config configs/study.toml`` makes what is missing, on this machine or,
+with RAY_ADDRESS set and the run directory on a shared disk, on a cluster. What is finished is never
+made again, and a killed sweep continues where it was.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.artefacts import RunDir
+from pipeline.cli import parse, reported_errors
+from pipeline.config import DENSE, Config
+from pipeline.progress import Reporter
+from pipeline.stages import evaluate, prepare, train
+from pipeline.study.farm import Farm, import_ray, next_done, ray_cluster
+from pipeline.study.plan import Task, plan
+from pipeline.study.points import Bench, adopt_model
+from pipeline.study.records import Point, Split, StudyError, points_in
+from pipeline.study.summary import flash_bytes, flash_cost, sram_cost
+
+SEARCH = "search"
+DESCRIPTION = f"""{__doc__}
+--adopt DIR takes over models of the same names that were trained elsewhere (a folder each);
+--finished leaves out the models that would have to be trained;
+--export DIR copies the finished points to DIR, for `python -m pipeline.report --study DIR`;
+--search N lets Optuna try N combinations, scored on validation mixtures, instead of the variants.
+"""
+
+
+def sweep(bench: Bench, tasks: Sequence[Task]) -> None:
+    """Make every point that is not finished.
+
+    Raises:
+        StudyError: a point is damaged, or some could not be made; the others are.
+    """
+    missing = [task for task in tasks if not bench.has_point(task)]
+    if not missing and bench.has_reference():
+        return
+    failed = {}
+    with ray_cluster(bench.config), Reporter() as report:
+        farm = Farm(bench)
+        pending = {} if bench.has_reference() else {farm.reference(): DENSE}
+        pending |= {farm.point(task): task.name for task in missing}
+        total = len(tasks) + 1
+        report("points", total - len(pending), total)
+        while pending:
+            name, problem = next_done(pending)
+            if problem is not None:
+                failed[name] = problem
+            elif name != DENSE:
+                report.note(_line(Point.load(bench.point(name))))
+            report("points", total - len(pending) - len(failed), total)
+    if failed:
+        reasons = "\n".join(f"  {name}: {problem}" for name, problem in failed.items())
+        raise StudyError(f"{len(failed)} of {total} points could not be made:\n{reasons}")
+
+
+def export(bench: Bench, tasks: Iterable[Task], folder: Path) -> None:
+    """Copy the reference and the finished points to where they are kept for good."""
+    points_in(folder).mkdir(parents=True, exist_ok=True)
+    for name in (DENSE, *(task.name for task in tasks if bench.has_point(task))):
+        shutil.copy(bench.point(name), points_in(folder))
+
+
+def open_bench(config: Config, run_dir: RunDir, split: Split) -> Bench:
+    """Prepare and train if need be; a search has a folder of its own."""
+    import_ray()
+    for stage in (train.run, evaluate.run):
+        stage.check(config)
+    prepare.run(config, run_dir)
+    train.run(config, run_dir)
+    root = run_dir.root.resolve()
+    return Bench(config, RunDir(root), root if split == "test" else root / SEARCH, split)
+
+
+def _line(point: Point) -> str:
+    return (
+        f"{point.name}: SI-SDR {point.change.si_sdr_db.mean:+.2f} dB against dense, "
+        f"{flash_bytes(point):,} bytes, {flash_cost(point).total_cycles:,} cycles from flash, "
+        f"{sram_cost(point).total_cycles:,} from SRAM"
+    )
+
+
+def main() -> None:
+    """Command line."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--adopt", type=Path)
+    own.add_argument("--export", type=Path)
+    own.add_argument("--finished", action="store_true")
+    own.add_argument("--search", type=int, metavar="N")
+    options, sys.argv[1:] = own.parse_known_args()
+    config, run_dir, _ = parse("python -m pipeline.sweep", DESCRIPTION)
+    with reported_errors():
+        if options.search:
+            from pipeline.study.search import search
+
+            bench = open_bench(config, run_dir, "valid")
+            for point in search(bench, options.search):
+                print(_line(point))
+            print(f"search: {bench.folder}")
+            return
+        bench = open_bench(config, run_dir, "test")
+        tasks = plan(config)
+        if options.adopt:
+            names = [task.name for task in tasks if adopt_model(bench, task, options.adopt)]
+            print(f"adopted: {', '.join(names) or 'none'}")
+        if options.finished:
+            tasks = tuple(task for task in tasks if bench.has_model(task))
+        sweep(bench, tasks)
+        print(f"sweep: {points_in(bench.folder)}")
+        if options.export:
+            export(bench, tasks, options.export)
+            print(f"exported: {points_in(options.export)}")
+
+
+if __name__ == "__main__":
+    main()

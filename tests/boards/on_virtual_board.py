@@ -1,0 +1,610 @@
+"""The firmware on the virtual board and as a sanitized program of this machine.
+
+Needs the firmware build and QEMU, so pytest collects it only by name: `make firmware-test`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from compiled_enhancer import Compiled
+from enhancer_model import BANDS
+from numpy.typing import NDArray
+
+from pipeline.boards.agreement import compare_with_host
+from pipeline.boards.arm_check import compare
+from pipeline.boards.arm_runner import ArmRunner
+from pipeline.boards.board import (
+    PACKAGE_FILE,
+    BoardError,
+    Enhanced,
+    benchmark,
+    enhance,
+    run_command,
+)
+from pipeline.boards.deployment import DeploymentCard, card_path, package_model
+from pipeline.boards.firmware_image import image_size
+from pipeline.boards.memory_timing import HIGH_END_EMBEDDED
+from pipeline.boards.mixtures import board_mixtures
+from pipeline.boards.npu_model import EmulatedNpu
+from pipeline.boards.npu_server import Completion, GuestMemory, NpuServer, Registers, Status
+from pipeline.boards.package import (
+    GoldenHops,
+    ModelPackage,
+    pack_npu_model,
+    pack_tflite_model,
+)
+from pipeline.boards.package_layout import WeightsPlacement
+from pipeline.boards.protocol import FirmwareError, FirmwareLog
+from pipeline.boards.virtual import (
+    MODEL_ADDRESS,
+    SOCKET_FILE,
+    VirtualBoard,
+    loader,
+    qemu_command,
+    semihosting,
+)
+from pipeline.runners.tflite import TfliteRunner
+from pipeline.runners.tflm import TflmRunner
+
+SOURCES = Path(__file__).parents[2] / "firmware"
+BUILD = Path(__file__).parents[2] / "build" / "firmware"
+FIRMWARE = BUILD / "board" / "platform" / "corstone300" / "enhancer.elf"
+PLUGIN = BUILD / "host" / "virtual" / "libnpu.so"
+SHIPPED_MODELS = sorted((SOURCES.parent / "tflite_models").glob("*.tflite"))
+HOST_PROGRAM = BUILD / "sanitized" / "platform" / "host" / "enhancer_host"
+# The float parts of firmware and pipeline.dsp may differ in their last bits.
+AUDIO_LSB = 1
+FEATURE_LSB = 1
+
+
+@pytest.fixture
+def board() -> VirtualBoard:
+    return VirtualBoard(FIRMWARE, PLUGIN)
+
+
+@pytest.fixture(scope="session")
+def noisy() -> NDArray[np.int16]:
+    """Two seconds of modulated noise and tones, not a whole number of hops."""
+    rng = np.random.default_rng(4)
+    time_s = np.arange(32_077) / 16_000
+    audio = 0.1 * rng.standard_normal(len(time_s)) * (1 + np.sin(9 * time_s))
+    audio += 0.2 * np.sin(2 * np.pi * (300 + 500 * time_s) * time_s)
+    return np.rint(32767 * np.clip(audio, -1, 1)).astype(np.int16)
+
+
+def package(
+    compiled: Compiled,
+    placement: WeightsPlacement = WeightsPlacement.FLASH,
+    golden: GoldenHops | None = None,
+) -> ModelPackage:
+    return pack_npu_model(
+        compiled.vela,
+        compiled.front_end,
+        placement=placement,
+        golden=golden,
+        memory_timing=HIGH_END_EMBEDDED,
+    )
+
+
+def check_against_host(result: Enhanced, compiled: Compiled, noisy: NDArray[np.int16]) -> None:
+    """Integers equal the emulator's exactly; float parts equal pipeline.dsp within the bounds."""
+    agreement = compare_with_host(result, compiled.emulator, compiled.front_end, noisy)
+    assert agreement.mask_values == result.features.size
+    assert agreement.mask_mismatches == 0
+    assert agreement.feature_steps <= FEATURE_LSB
+    assert agreement.sample_steps <= AUDIO_LSB
+    assert result.samples.std() > 100
+
+
+@pytest.mark.parametrize("placement", list(WeightsPlacement))
+def test_enhanced_audio_is_that_of_the_host_pipeline(
+    board: VirtualBoard,
+    compiled: Compiled,
+    noisy: NDArray[np.int16],
+    placement: WeightsPlacement,
+) -> None:
+    result = enhance(board, package(compiled, placement), noisy)
+    check_against_host(result, compiled, noisy)
+    assert result.log.model is not None
+    expected = {WeightsPlacement.FLASH: "flash", WeightsPlacement.SRAM_AT_BOOT: "sram"}
+    assert result.log.model.weights_placement == expected[placement]
+    assert result.log.summary is not None
+    assert result.log.summary.hops == len(result.features)
+    assert 0 < result.log.summary.stack_used_bytes < result.log.summary.stack_capacity_bytes
+
+
+def test_offset_and_level_are_followed_as_on_the_host(
+    board: VirtualBoard, compiled: Compiled, noisy: NDArray[np.int16]
+) -> None:
+    front_end = dataclasses.replace(compiled.front_end, conditioned=True)
+    conditioned = dataclasses.replace(compiled, front_end=front_end)
+    quiet = noisy // 20 + np.int16(1500)
+    for recording in (noisy, quiet):
+        check_against_host(enhance(board, package(conditioned), recording), conditioned, recording)
+
+
+def test_16_bit_features_and_masks_work_alike(
+    board: VirtualBoard, compiled_int16: Compiled, noisy: NDArray[np.int16]
+) -> None:
+    result = enhance(board, package(compiled_int16), noisy)
+    assert result.features.dtype == np.int16
+    check_against_host(result, compiled_int16, noisy)
+    benchmark(board, package(compiled_int16, golden=compiled_int16.golden(3)))
+
+
+def test_earlier_frames_are_kept_for_the_inputs_that_ask_for_them(
+    board: VirtualBoard, compiled_delaying: Compiled, noisy: NDArray[np.int16]
+) -> None:
+    result = enhance(board, package(compiled_delaying), noisy[:8000])
+    check_against_host(result, compiled_delaying, noisy[:8000])
+
+
+def test_weights_in_sram_leave_the_flash_port_alone(
+    board: VirtualBoard, compiled: Compiled
+) -> None:
+    golden = compiled.golden(3)
+    in_flash = benchmark(board, package(compiled, WeightsPlacement.FLASH, golden))
+    in_sram = benchmark(board, package(compiled, WeightsPlacement.SRAM_AT_BOOT, golden))
+    assert in_flash.summary is not None and in_sram.summary is not None
+    assert in_flash.summary.axi1_read_beats > 0
+    assert in_sram.summary.axi1_read_beats == 0
+    assert in_sram.summary.npu_total_cycles < in_flash.summary.npu_total_cycles
+
+
+def test_golden_hops_match_and_runs_repeat_exactly(board: VirtualBoard, compiled: Compiled) -> None:
+    packed = package(compiled, golden=compiled.golden(12))
+    first = benchmark(board, packed, passes=2)
+    assert first.summary is not None
+    assert first.summary.hops == 24
+    assert (first.summary.compared_bytes, first.summary.mismatched_bytes) == (24 * BANDS, 0)
+    assert benchmark(board, packed, passes=2) == first
+
+
+def test_a_package_can_be_linked_into_the_image(compiled: Compiled, tmp_path: Path) -> None:
+    embedded = tmp_path / "model.package"
+    embedded.write_bytes(package(compiled, golden=compiled.golden(2)).content)
+    configure = [
+        *("cmake", "-S", SOURCES, "-B", tmp_path / "build", "-G", "Ninja"),
+        f"--toolchain={SOURCES / 'cmake' / 'cortex-m55-gcc.cmake'}",
+        f"-DCMSIS_DSP_DIR={BUILD / 'cmsis_dsp'}",
+        f"-DEMBEDDED_PACKAGE={embedded}",
+    ]
+    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True, capture_output=True)
+    image = tmp_path / "build" / FIRMWARE.relative_to(BUILD / "board")
+    with NpuServer(tmp_path / SOCKET_FILE, EmulatedNpu()):
+        done = subprocess.run(
+            [*qemu_command(PLUGIN, 128, image), *semihosting("benchmark")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0
+    log = FirmwareLog.parse(done.stdout)
+    assert log.summary is not None
+    assert (log.summary.hops, log.summary.mismatched_bytes) == (2, 0)
+
+
+def error_of(log: FirmwareLog) -> str:
+    assert log.error is not None
+    assert log.end.exit_code == log.error.code
+    return log.error.name
+
+
+def seal(content: bytearray) -> bytes:
+    content[4:8] = struct.pack("<I", zlib.crc32(content[8:]))
+    return bytes(content)
+
+
+def test_damaged_packages_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    content = package(compiled).content
+    damaged = bytearray(content)
+    damaged[len(damaged) // 2] ^= 1
+    newer = bytearray(content)
+    newer[8] = 2
+    longer = bytearray(content)
+    longer[12:16] = struct.pack("<I", 1 << 30)
+    sections = bytearray(content)
+    sections[16] = 9
+    cases = {
+        "package_missing": b"\0" * 64,
+        "package_checksum": bytes(damaged),
+        "package_version": bytes(newer),
+        "package_truncated": bytes(longer),
+        "package_malformed": seal(sections),
+    }
+    for name, case in cases.items():
+        assert error_of(run_command(board, case, "benchmark")) == name
+    cut = content[: len(content) // 2]
+    assert error_of(run_command(board, cut, "benchmark")) == "package_checksum"
+
+
+def test_a_model_for_another_npu_is_refused(compiled: Compiled) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, macs_per_cycle=256)
+    log = run_command(board, package(compiled).content, "benchmark")
+    assert error_of(log) == "npu_configuration"
+
+
+def test_a_board_without_npu_is_reported(compiled: Compiled, tmp_path: Path) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    command = qemu_command(PLUGIN, 128, FIRMWARE)
+    plugin = command.index("-plugin")
+    del command[plugin : plugin + 2]
+    command += [*loader(PACKAGE_FILE, MODEL_ADDRESS), *semihosting("benchmark")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert error_of(FirmwareLog.parse(done.stdout)) == "npu_absent"
+
+
+def test_an_engine_that_is_not_there_is_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    packed = pack_tflite_model(compiled.tflite, TflmRunner(compiled.tflite), compiled.front_end)
+    assert error_of(run_command(board, packed.content, "benchmark")) == "package_no_engine"
+
+
+def test_an_arena_beyond_sram_is_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    content = bytearray(package(compiled).content)
+    job = struct.pack("<I", compiled.vela.scratch_bytes) + struct.pack("<I", 0)
+    position = content.index(job, 16)
+    content[position : position + 4] = struct.pack("<I", 3 << 20)
+    log = run_command(board, seal(content), "benchmark")
+    assert error_of(log) == "arena_too_small"
+    assert log.error is not None
+    state_bytes = sum(s.size_bytes for s in compiled.vela.inputs if s.name != "features")
+    assert (log.error.expected, log.error.actual) == ((3 << 20) + state_bytes, 2 << 20)
+
+
+class Scripted:
+    """Works for some jobs, then ends each as told."""
+
+    def __init__(self, completion: Completion, healthy_jobs: int) -> None:
+        self.completion = completion
+        self.healthy_jobs = healthy_jobs
+        self.npu = EmulatedNpu()
+
+    def run(self, registers: Registers, memory: GuestMemory) -> Completion:
+        self.healthy_jobs -= 1
+        return self.npu.run(registers, memory) if self.healthy_jobs >= 0 else self.completion
+
+
+@pytest.mark.parametrize(
+    ("completion", "name"),
+    [
+        (Completion(Status.BUS_FAULT, 10), "npu_bus_fault"),
+        (Completion(Status.COMMAND_ERROR, 10), "npu_command"),
+        (Completion(Status.WEIGHT_DECODER_FAULT, 10), "npu_weights"),
+        (Completion(Status(0), 10), "npu_command"),
+        (Completion(Status(0), None), "npu_timeout"),
+    ],
+)
+def test_npu_faults_are_reported(compiled: Compiled, completion: Completion, name: str) -> None:
+    npu = Scripted(completion, healthy_jobs=2)
+    board = VirtualBoard(FIRMWARE, PLUGIN, npu=npu)
+    log = run_command(board, package(compiled, golden=compiled.golden(4)).content, "benchmark")
+    assert error_of(log) == name
+    assert log.summary is not None
+    assert log.summary.hops == 2
+
+
+class Stumbling:
+    """Fails every third job, having written over the arena."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self.npu = EmulatedNpu()
+
+    def run(self, registers: Registers, memory: GuestMemory) -> Completion:
+        self.jobs += 1
+        if self.jobs % 3:
+            return self.npu.run(registers, memory)
+        memory.write(registers.address(0x88), bytes(256))
+        return Completion(Status.BUS_FAULT, 10)
+
+
+def test_a_hop_that_failed_is_run_again(compiled: Compiled, noisy: NDArray[np.int16]) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, npu=Stumbling())
+    result = enhance(board, package(compiled), noisy[:5000])
+    check_against_host(result, compiled, noisy[:5000])
+    assert result.log.summary is not None
+    assert result.log.summary.retries == (len(result.features) - 1) // 2
+
+
+def test_a_corrupt_command_stream_is_an_npu_error(board: VirtualBoard, compiled: Compiled) -> None:
+    content = bytearray(package(compiled, golden=compiled.golden(1)).content)
+    stream = np.array(compiled.vela.command_words, "<u4").tobytes()
+    position = content.index(stream)
+    content[position : position + 4] = b"\xff\xff\xff\xff"
+    assert error_of(run_command(board, seal(content), "benchmark")) == "npu_command"
+
+
+UNDEFINED_INSTRUCTION = bytes.fromhex("00de")
+# push {r0-r7, lr}; b to the push
+ENDLESS_PUSHES = bytes.fromhex("ffb5fde7")
+
+
+def patched_firmware(function: str, code: bytes, path: Path) -> Path:
+    """A copy of the firmware in which a function begins with other instructions."""
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "--demangle", FIRMWARE], capture_output=True, text=True, check=True
+    )
+    (line,) = [line for line in symbols.stdout.splitlines() if f" T {function}(" in line]
+    address = int(line.split()[0], 16) & ~1
+    image = bytearray(FIRMWARE.read_bytes())
+    table, size, count = (
+        *struct.unpack_from("<I", image, 28),
+        *struct.unpack_from("<HH", image, 42),
+    )
+    for header in range(table, table + size * count, size):
+        _, offset, start, _, length = struct.unpack_from("<5I", image, header)
+        if start <= address < start + length:
+            position = offset + address - start
+            image[position : position + len(code)] = code
+    path.write_bytes(image)
+    return path
+
+
+# movw r0, #1; movt r0, #0x3100; bx r0: into SRAM
+EXECUTION_OF_DATA = bytes.fromhex("40f20100c3f200100047")
+# movw r0, #0; movt r0, #0x1000; str r0, [r0]: into ITCM
+WRITE_TO_CODE = bytes.fromhex("40f20000c1f200000060")
+# movw r0, #0; movt r0, #0x7000; ldr r0, [r0]: memory that nothing uses
+READ_OF_FOREIGN_MEMORY = bytes.fromhex("40f20000c7f200000068")
+
+
+@pytest.mark.parametrize(
+    ("code", "fault_bit"),
+    [
+        (UNDEFINED_INSTRUCTION, 1 << 16),
+        (ENDLESS_PUSHES, 1 << 20),
+        (EXECUTION_OF_DATA, 1 << 0),
+        (WRITE_TO_CODE, 1 << 1),
+        (READ_OF_FOREIGN_MEMORY, 1 << 1),
+    ],
+)
+def test_processor_faults_are_reported(
+    compiled: Compiled, tmp_path: Path, code: bytes, fault_bit: int
+) -> None:
+    image = patched_firmware("enhancer::benchmark", code, tmp_path / "patched.elf")
+    board = VirtualBoard(image, PLUGIN)
+    log = run_command(board, package(compiled, golden=compiled.golden(1)).content, "benchmark")
+    assert error_of(log) == "cpu_fault"
+    assert log.cpu_fault is not None
+    assert log.cpu_fault.cfsr & fault_bit
+
+
+def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
+    golden = compiled.golden(2)
+    golden.mask[1, 5] ^= 1
+    log = run_command(board, package(compiled, golden=golden).content, "benchmark")
+    assert error_of(log) == "golden_mismatch"
+    assert log.summary is not None
+    assert log.summary.mismatched_bytes == 1
+    content = package(compiled).content
+    assert error_of(run_command(board, content, "benchmark")) == "golden_missing"
+    assert error_of(run_command(board, content, "dance")) == "usage"
+    assert error_of(run_command(board, content, "enhance absent.wav out.wav")) == "file_open"
+
+
+def wav(audio: NDArray[np.int16], rate_hz: int = 16_000, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, audio, rate_hz, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+SECOND = np.ones(16_000, np.int16)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "actual"),
+    [
+        (b"no sound", "wav_malformed", 0),
+        (wav(SECOND)[:40], "wav_malformed", 0),
+        (wav(SECOND)[:-2], "file_read", 15_999),
+        (wav(SECOND, rate_hz=44_100), "wav_rate", 44_100),
+        (wav(SECOND.reshape(-1, 2)), "wav_channels", 2),
+        (wav(SECOND, subtype="PCM_U8"), "wav_bits", 8),
+        (wav(SECOND, subtype="DOUBLE"), "wav_bits", 64),
+        (wav(SECOND, subtype="ULAW"), "wav_encoding", 7),
+    ],
+    ids=["text", "header_only", "cut", "rate", "stereo", "8_bits", "double", "u_law"],
+)
+def test_bad_wav_files_are_reported(
+    board: VirtualBoard,
+    compiled: Compiled,
+    tmp_path: Path,
+    content: bytes,
+    name: str,
+    actual: int,
+) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    (tmp_path / "in.wav").write_bytes(content)
+    log = FirmwareLog.parse(board.run(tmp_path, "enhance in.wav out.wav"))
+    assert error_of(log) == name
+    assert log.error is not None
+    assert log.error.actual == actual
+
+
+@pytest.mark.parametrize("format", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT"])
+def test_every_encoding_of_a_recording_gives_the_same_audio(
+    board: VirtualBoard,
+    compiled: Compiled,
+    tmp_path: Path,
+    noisy: NDArray[np.int16],
+    format: str,
+    subtype: str,
+) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    samples = noisy[:5000].astype(np.float32) / np.float32(32768)
+    soundfile.write(tmp_path / "in.wav", samples, 16_000, subtype, format=format)
+    FirmwareLog.parse(board.run(tmp_path, "enhance in.wav out.wav")).raise_for_error()
+    enhanced, _ = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    expected = enhance(board, package(compiled), noisy[:5000]).samples
+    np.testing.assert_array_equal(enhanced, expected)
+
+
+def test_an_output_that_cannot_be_opened_is_reported(
+    board: VirtualBoard, compiled: Compiled, tmp_path: Path
+) -> None:
+    (tmp_path / PACKAGE_FILE).write_bytes(package(compiled).content)
+    (tmp_path / "in.wav").write_bytes(wav(SECOND))
+    log = FirmwareLog.parse(board.run(tmp_path, "enhance in.wav absent/out.wav"))
+    assert error_of(log) == "file_open"
+
+
+def test_firmware_errors_are_raised_with_their_names(
+    board: VirtualBoard, compiled: Compiled
+) -> None:
+    with pytest.raises(FirmwareError, match="golden_missing"):
+        benchmark(board, package(compiled))
+
+
+def test_missing_products_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="no firmware there"):
+        run_command(VirtualBoard(tmp_path / "no.elf", PLUGIN), b"", "benchmark")
+    with pytest.raises(BoardError, match="no plugin there"):
+        run_command(VirtualBoard(FIRMWARE, tmp_path / "no.so"), b"", "benchmark")
+
+
+def test_the_plugin_refuses_what_it_does_not_know(compiled: Compiled) -> None:
+    board = VirtualBoard(FIRMWARE, PLUGIN, macs_per_cycle=100)
+    with pytest.raises(BoardError, match="macs=100: expected 32, 64, 128 or 256"):
+        run_command(board, package(compiled).content, "benchmark")
+
+
+def random_inputs(compiled: Compiled) -> dict[str, NDArray[np.integer]]:
+    rng = np.random.default_rng(9)
+    return {
+        name: rng.integers(-128, 128, spec.shape).astype(spec.dtype)
+        for name, spec in compiled.emulator.inputs.items()
+    }
+
+
+def test_arms_runner_computes_the_same_on_npu_and_cpu(compiled: Compiled) -> None:
+    """TFLite Micro and Arm's driver in Arm's image; on the CPU, CMSIS-NN kernels."""
+    runner, inputs = ArmRunner(PLUGIN), random_inputs(compiled)
+    tflm = TflmRunner(compiled.tflite)
+    on_npu = runner.run(compiled.vela_path.read_bytes(), compiled.emulator, inputs)
+    on_cpu = runner.run(compiled.tflite, tflm, inputs)
+    assert on_npu.metrics["NPU TOTAL"] > 0
+    for run, expected in (
+        (on_npu, compiled.emulator.step(inputs)),
+        (on_cpu, tflm.step(inputs)),
+    ):
+        assert run.outputs.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_array_equal(run.outputs[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("model", SHIPPED_MODELS, ids=lambda path: path.stem)
+def test_shipped_models_compute_tflites_bytes_in_arms_runner(model: Path) -> None:
+    for form in compare(model, ArmRunner(PLUGIN), hops=2):
+        assert form.compared_bytes > 0
+        assert form.differing_bytes == 0, form.form
+
+
+def test_a_model_for_another_npu_fails_in_arms_runner(compiled: Compiled) -> None:
+    with pytest.raises(BoardError, match="Arm's inference runner failed"):
+        ArmRunner(PLUGIN, macs_per_cycle=256).run(
+            compiled.vela_path.read_bytes(), compiled.emulator, random_inputs(compiled)
+        )
+
+
+@pytest.mark.parametrize("model", SHIPPED_MODELS, ids=lambda path: path.stem)
+def test_shipped_models_enhance_speech_as_on_the_host(
+    board: VirtualBoard, model: Path, tmp_path: Path
+) -> None:
+    noisy = board_mixtures(per_snr=1)[0].noisy[:16_000]
+    result = enhance(board, package_model(model, tmp_path), noisy)
+    front_end = DeploymentCard.read(card_path(model)).to_front_end()
+    agreement = compare_with_host(result, TfliteRunner(model), front_end, noisy)
+    assert agreement.mask_mismatches == 0
+    assert agreement.feature_steps <= FEATURE_LSB
+    assert agreement.sample_steps <= AUDIO_LSB
+
+
+def test_the_image_has_no_heap() -> None:
+    listing = subprocess.run(
+        ["arm-none-eabi-nm", FIRMWARE], capture_output=True, text=True, check=True
+    )
+    names = {line.split()[-1] for line in listing.stdout.splitlines()}
+    assert {"Reset_Handler", "__stack_chk_fail"} <= names
+    assert names.isdisjoint({"malloc", "_malloc_r", "_sbrk", "_Znwj", "__cxa_throw"})
+
+
+def test_the_size_of_the_image_is_what_the_toolchain_says() -> None:
+    listing = subprocess.run(
+        ["arm-none-eabi-size", "-A", FIRMWARE], capture_output=True, text=True, check=True
+    )
+    sizes = {words[0]: int(words[1]) for words in map(str.split, listing.stdout.splitlines())
+             if len(words) == 3 and words[0].startswith(".")}  # fmt: skip
+    in_flash = (".vectors", ".text", ".ARM.exidx", ".init_array", ".data")
+    size = image_size(FIRMWARE)
+    assert size.flash_bytes == sum(sizes.get(name, 0) for name in in_flash)
+    assert size.ram_bytes == sum(sizes[name] for name in (".data", ".bss", ".heap", ".stacks"))
+
+
+def test_the_sanitized_host_build_runs_the_whole_firmware(
+    compiled: Compiled, tmp_path: Path
+) -> None:
+    (tmp_path / "model.package").write_bytes(package(compiled, golden=compiled.golden(4)).content)
+    with NpuServer(tmp_path / "npu", EmulatedNpu()):
+        done = subprocess.run(
+            [HOST_PROGRAM, "model.package", "npu", "128", "benchmark", "2"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    log = FirmwareLog.parse(done.stdout)
+    assert log.summary is not None
+    assert (log.summary.hops, log.summary.mismatched_bytes) == (8, 0)
+
+
+# Starts a board that is not let run, and waits for it; prints its process number once the plugin
+# has called.
+WAITING_HOST = f"""
+import socket, subprocess, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("{SOCKET_FILE}")
+listener.listen()
+board = subprocess.Popen(sys.argv[1:])
+listener.accept()[0].recv(1)
+print(board.pid, flush=True)
+board.wait()
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_board_ends_with_a_host_that_is_killed(tmp_path: Path) -> None:
+    command = [*qemu_command(PLUGIN, 128, FIRMWARE), "-S"]
+    host = subprocess.Popen(
+        [sys.executable, "-c", WAITING_HOST, *command],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert host.stdout is not None
+    with host, host.stdout as lines:
+        process = int(lines.readline())
+        assert is_running(process)
+        host.kill()
+    while is_running(process):
+        time.sleep(0.05)
