@@ -28,15 +28,17 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A captioned table; every column but the first is numeric."""
+    """A captioned table; every column but the first is numeric, unless it is one of `words`."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    words: bool = False
 
     def markdown(self) -> str:
         """Render as GitHub-flavoured Markdown under its caption."""
-        lines = [self.columns, ("---", *("---:" for _ in self.columns[1:]))]
+        rest = "---" if self.words else "---:"
+        lines = [self.columns, ("---", *(rest for _ in self.columns[1:]))]
         lines += [row.cells for row in self.rows]
         escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
         return f"{self.caption}\n\n" + "\n".join(f"| {line} |" for line in escaped) + "\n"

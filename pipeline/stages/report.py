@@ -27,6 +27,7 @@ from pipeline.stages.compress import weights_path
 from pipeline.stages.evaluate import AUDIO
 from pipeline.stages.prepare import CORPUS
 from pipeline.stages.train import WEIGHTS
+from pipeline.study.methods import write_methods
 from pipeline.study.page import write_page
 
 NEEDS = ("prepare", "train", "compress", "convert", "compile", "evaluate", "estimate")
@@ -39,7 +40,8 @@ CLEAN, NOISY = "clean", "noisy"
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one self-contained HTML page, and the result tables in Markdown.
 
-    --study DIR regenerates plots and tables of the trade-off study in DIR instead.
+    --study DIR regenerates plots and tables of the trade-off study in DIR instead; --methods DIR
+    the page on methods in DIR, from the studies below it.
     """
     cards = {name: run_dir.card(name) for name in NEEDS}
     results = read_results({n: card.results for n, card in cards.items() if n != "prepare"})
@@ -148,17 +150,21 @@ def _without_none(value: Any) -> Any:
 
 
 def main() -> None:
-    """Command line: of the stage, or of the study."""
+    """Command line: of the stage, of the study, or of the page on methods."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--study", type=Path)
+    pages = {"study": write_page, "methods": write_methods}
+    for name in pages:
+        own.add_argument(f"--{name}", type=Path)
     options, rest = own.parse_known_args()
-    if options.study is None:
+    wanted = {name: folder for name, folder in vars(options).items() if folder is not None}
+    if not wanted:
         stage_main(run)
     elif rest:
-        own.error(f"--study takes no other settings, got {' '.join(rest)}")
+        own.error(f"--{min(wanted)} takes no other settings, got {' '.join(rest)}")
     else:
         with reported_errors():
-            print(f"study: {write_page(options.study)}")
+            for name, folder in wanted.items():
+                print(f"{name}: {pages[name](folder)}")
 
 
 if __name__ == "__main__":

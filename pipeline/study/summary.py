@@ -289,7 +289,7 @@ def _reached(target: Target, best: _Rated | None) -> str:
 def _factor(found: _Rated | None) -> str:
     if found is None:
         return NO_VALUE
-    change = f"{_signed(-found.sdr_loss_db, 2)} dB SDR{found.variant.seeds}"
+    change = f"{signed(-found.sdr_loss_db, 2)} dB SDR{found.variant.seeds}"
     return f"{found.factor:.1f} ({found.variant.name}, {change})"
 
 
@@ -394,7 +394,7 @@ def _repeated(study: Study) -> Table:
 
 def _spread(values: Sequence[float], digits: int) -> str:
     mean, spread = statistics.fmean(values), statistics.stdev(values)
-    shown = _signed(mean, digits) if mean < 0 else f"{mean:,.{digits}f}"
+    shown = signed(mean, digits) if mean < 0 else f"{mean:,.{digits}f}"
     return f"{shown} ± {spread:,.{digits}f}"
 
 
@@ -460,7 +460,7 @@ def _means(quality: Quality) -> tuple[str, ...]:
     for metric, (_, digits) in METRICS.items():
         if metric in ABSOLUTE:
             mean = getattr(quality, metric).mean
-            cells.append(NO_VALUE if mean is None else _signed(mean, digits, plus=""))
+            cells.append(NO_VALUE if mean is None else signed(mean, digits, plus=""))
     return tuple(cells)
 
 
@@ -468,9 +468,10 @@ def _change(value: Statistic) -> str:
     if value.mean is None:
         return NO_VALUE
     error = "" if value.standard_error is None else f" ± {value.standard_error:.2f}"
-    return f"{_signed(value.mean, 2)}{error}"
+    return f"{signed(value.mean, 2)}{error}"
 
 
-def _signed(value: float, digits: int, plus: str = "+") -> str:
+def signed(value: float, digits: int, plus: str = "+") -> str:
+    """With a sign, for reading."""
     sign = MINUS if round(value, digits) < 0 else plus
     return f"{sign}{abs(value):.{digits}f}"
