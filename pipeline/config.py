@@ -146,6 +146,12 @@ class Train(_Section):
     """Steps between validations (and checkpoints); the best weights are kept."""
     threads: Positive = 1
     """Cores used for arithmetic (mixing uses one more thread)."""
+    # Left out of files and keys where unset, like those of Data.
+    measure_front_end: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Measure the front end on the corpus even where `initial_weights` bring one along."""
+    bfloat16: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """Multiply in bfloat16: faster on processors that can, to two or three digits. Only the dense
+    network is trained so; integers need float32."""
 
     @model_validator(mode="after")
     def _steps_are_enough(self) -> "Train":

@@ -6,6 +6,7 @@ would mix silently and fail deep inside TF-MOT, so that is refused here with a w
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 import tf_keras
@@ -16,10 +17,21 @@ if tf.keras.Model is not tf_keras.Model:
         "import `pipeline` before tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment"
     )
 
-__all__ = ["limit_threads", "tf", "tf_keras"]
+__all__ = ["bfloat16_products", "limit_threads", "tf", "tf_keras"]
 
 
 def limit_threads(threads: int) -> None:
     """Use this many cores for arithmetic; a TensorFlow that already runs keeps what it has."""
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+@contextlib.contextmanager
+def bfloat16_products(wanted: bool) -> Iterator[None]:
+    """Let graphs that are built inside multiply matrices in bfloat16, if `wanted`."""
+    option = "auto_mixed_precision_onednn_bfloat16"
+    tf.config.optimizer.set_experimental_options({option: wanted})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({option: False})

@@ -52,12 +52,12 @@ def _matrices(graph: HopGraph) -> str:
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Train the dense floating-point network."""
-    from pipeline.keras import limit_threads
+    from pipeline.keras import bfloat16_products, limit_threads
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
     limit_threads(config.train.threads)
-    start = _start(config, run_dir)
+    start = starting_network(config, run_dir)
     model = start.build()
     settings = Settings(
         steps=config.train.steps,
@@ -69,7 +69,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         validate_every=config.train.validate_every,
     )
     corpus = prepared_corpus(run_dir)
-    with Reporter() as report:
+    with Reporter() as report, bfloat16_products(config.train.bfloat16):
         results = fit(
             model,
             training_mixer(config, corpus),
@@ -86,11 +86,14 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     return results
 
 
-def _start(config: Config, run_dir: RunDir) -> Trained:
-    """What to start from: a given network with its own front end, or a random one."""
-    if config.train.initial_weights is not None:
-        return Trained.load(config.train.initial_weights)
-    return untrained(config.model, prepared_front_end(run_dir), config.seed)
+def starting_network(config: Config, run_dir: RunDir) -> Trained:
+    """What to start from: a given network, by default with its own front end, or a random one."""
+    if config.train.initial_weights is None:
+        return untrained(config.model, prepared_front_end(run_dir), config.seed)
+    given = Trained.load(config.train.initial_weights)
+    if config.train.measure_front_end:
+        return dataclasses.replace(given, front_end=prepared_front_end(run_dir))
+    return given
 
 
 if __name__ == "__main__":

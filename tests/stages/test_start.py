@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from pipeline.artefacts import RunDir
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
 from pipeline.config import Compress, Config, Train, Variant
@@ -17,7 +18,7 @@ from pipeline.networks.convnet import ConvNet
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained, untrained
 from pipeline.quantization import INT8
-from pipeline.stages import compress, train
+from pipeline.stages import compress, prepare, train
 from pipeline.tools import run as pipeline_run
 
 SIZES = TinyLSTMs(bands=16, lstm_units=(8,), dense_units=8)
@@ -121,6 +122,25 @@ def test_blocks_that_do_not_fit_are_refused_where_the_sizes_are_known() -> None:
     compress.check(Config(compress=Compress(variants=(fits, units, narrower))))
     with pytest.raises(InputError, match=r"variant 'odd': matrix .* 7 x 8 blocks; choose divisors"):
         compress.check(Config(compress=Compress(variants=(fits, odd))))
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_given_weights_keep_their_front_end_unless_it_is_measured(
+    measured: bool, tmp_path: Path
+) -> None:
+    given, run_dir = dense(), RunDir(tmp_path / "run")
+    given.save(tmp_path / "w.safetensors")
+    run_dir.path("prepare").mkdir(parents=True)
+    of_corpus = np.full(16, 0.25, np.float32)
+    save_file(
+        {"mean": of_corpus, "deviation": of_corpus}, run_dir.path("prepare") / prepare.FRONT_END
+    )
+    settings = Train(initial_weights=tmp_path / "w.safetensors", measure_front_end=measured)
+    start = train.starting_network(Config(model=SIZES, train=settings), run_dir)
+    expected = of_corpus if measured else given.front_end.mean
+    np.testing.assert_array_equal(start.front_end.mean, expected)
+    for name, array in given.arrays.items():
+        np.testing.assert_array_equal(start.arrays[name], array)
 
 
 def test_a_run_without_variants_is_refused() -> None:
