@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 # What everybody needs; what tests and the study need on top of it.
 READY := $(VENV)/.ready
 TESTS_READY := $(VENV)/.tests-ready
+PYTHON_PACKAGES := ca-certificates python3-venv
 # pesq comes as source: it needs a compiler and Python's headers.
-PYTHON_PACKAGES := ca-certificates g++ python3-dev python3-venv
+HEADER_PACKAGES := g++ python3-dev
+HAS_HEADERS := $(PYTHON) -c 'import os, shutil, sysconfig; \
+	exit(not (shutil.which("g++") and os.path.exists(sysconfig.get_path("include") + "/Python.h")))'
 # What synthetic voices are phonemized with.
 TEST_PACKAGES := espeak-ng
-HAS_PYTHON := $(PYTHON) -c 'import ensurepip, os, shutil, sysconfig; \
-	exit(not (shutil.which("g++") and os.path.exists(sysconfig.get_path("include") + "/Python.h")))'
 
 .PHONY: demo test python-test lint lock clean
 
@@ -32,7 +33,7 @@ lint: $(TESTS_READY)
 	$(BIN)/mypy pipeline
 
 $(READY): pyproject.toml requirements.lock
-	$(HAS_PYTHON) || firmware/third_party/install_packages.sh $(PYTHON_PACKAGES)
+	$(PYTHON) -c 'import ensurepip' || firmware/third_party/install_packages.sh $(PYTHON_PACKAGES)
 	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or \
 		sys.exit("$(PYTHON) is Python %d.%d; name one of 3.11 to 3.13: PYTHON=..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +42,7 @@ $(READY): pyproject.toml requirements.lock
 	touch $@
 
 $(TESTS_READY): $(READY) requirements-dev.lock
+	$(HAS_HEADERS) || firmware/third_party/install_packages.sh $(HEADER_PACKAGES)
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
 	touch $@
 
@@ -49,7 +51,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 lock: ## resolve pyproject.toml again: what everybody needs, and with it what tests and study do
 	$(BIN)/pip install --quiet uv
-	$(LOCK) --extra dev --extra study --output-file requirements-dev.lock pyproject.toml
+	$(LOCK) --extra dev --extra pesq --extra study --output-file requirements-dev.lock pyproject.toml
 	$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 -include firmware/targets.mk

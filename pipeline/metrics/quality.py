@@ -21,10 +21,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pesq import NoUtterancesError, pesq
 from pystoi import stoi
 
 from pipeline.metrics.dnsmos import Dnsmos
+
+try:
+    import pesq
+except ModuleNotFoundError:
+    pesq = None
 
 with warnings.catch_warnings():
     # mir_eval 0.8 announces that `separation` goes in 0.9 in favour of museval, which evaluates
@@ -42,7 +46,8 @@ DB_LIMIT = 100.0  # an exact copy has infinite SDR; a bound keeps means finite
 class Scores:
     """Quality of one clip; NaN where it defines none.
 
-    PESQ and STOI need some speech; next to silence, clean or estimated, nothing is defined.
+    PESQ and STOI need some speech; next to silence, clean or estimated, nothing is defined. PESQ
+    needs its package too.
     DNSMOS, of the estimate alone, is None where it was not asked for.
     """
 
@@ -141,10 +146,15 @@ def sdr_db(clean: NDArray[np.floating], estimate: NDArray[np.floating]) -> float
 
 
 def pesq_wb(clean: NDArray[np.floating], estimate: NDArray[np.floating]) -> float:
-    """Wide-band PESQ (ITU-T P.862.2) as MOS-LQO, 1.04 to 4.64; NaN if it finds no utterance."""
+    """Wide-band PESQ (ITU-T P.862.2) as MOS-LQO, 1.04 to 4.64.
+
+    NaN if it finds no utterance, or if the package `pesq` (the extra of that name) is not there.
+    """
+    if pesq is None:
+        return math.nan
     try:
-        return float(pesq(RATE_HZ, clean, estimate, "wb"))
-    except NoUtterancesError:
+        return float(pesq.pesq(RATE_HZ, clean, estimate, "wb"))
+    except pesq.NoUtterancesError:
         return math.nan
 
 

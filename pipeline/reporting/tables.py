@@ -210,6 +210,6 @@ def _with_error(system: System, metric: Metric) -> str:
     statistic = system.overall[metric]
     if statistic.standard_error is not None:
         text += f" ± {statistic.standard_error:.{METRICS[metric][1]}f}"
-    if statistic.valid < statistic.total:
+    if 0 < statistic.valid < statistic.total:
         text += f" ({statistic.valid} clips)"
     return text

@@ -3,7 +3,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +126,16 @@ def test_pesq_ignores_a_common_and_an_own_gain() -> None:
     expected = pesq_wb(clean, noisy)
     assert pesq_wb(0.1 * clean, 0.1 * noisy) == pytest.approx(expected, abs=1e-3)
     assert pesq_wb(clean, 0.5 * noisy) == pytest.approx(expected, abs=0.02)
+
+
+def test_without_its_package_pesq_alone_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = voiced()
+    noisy = at_snr(clean, 10)
+    with_it = score(clean, noisy)
+    monkeypatch.setattr("pipeline.metrics.quality.pesq", None)
+    without = score(clean, noisy)
+    assert math.isnan(without.pesq_wb) and not math.isnan(with_it.pesq_wb)
+    assert replace(without, pesq_wb=with_it.pesq_wb) == with_it
 
 
 def test_what_pesq_or_stoi_cannot_judge_is_nan_and_the_rest_is_scored() -> None:
