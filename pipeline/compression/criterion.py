@@ -55,7 +55,7 @@ def groups_to_keep(
     for name, array in scores.items():
         chosen = flat[start : start + array.size].reshape(array.shape)
         start += array.size
-        keep[name] = _in_multiples(chosen, array, multiple)
+        keep[name] = in_multiples(chosen, array, multiple)
         check_not_empty(name, keep[name], sparsity)
     return keep
 
@@ -78,9 +78,10 @@ def share_removed(keep: Mapping[str, NDArray[np.bool_]]) -> float:
     return 1.0 - kept / sum(array.size for array in keep.values())
 
 
-def _in_multiples(
+def in_multiples(
     chosen: NDArray[np.bool_], scores: NDArray[np.float64], multiple: int
 ) -> NDArray[np.bool_]:
+    """As many as chosen, to the nearest multiple, and those of the largest scores."""
     if multiple == 1 or chosen.all():
         return chosen
     count = min(chosen.size, max(multiple, multiple * round(chosen.sum() / multiple)))

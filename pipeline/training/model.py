@@ -47,6 +47,8 @@ class SequenceModel(tf_keras.Model):
             if node.matrix is not None
         ]
         self._of = {matrix.name: matrix for matrix in self.matrices}
+        # Layers that stand behind a matrix's sums while a method trains with them.
+        self.gates: dict[str, tf_keras.layers.Layer] = {}
         self.set_arrays(arrays)
         found = {node.name: _window(graph, node) for node in graph.nodes}
         self.windows = {name: delay for name, delay in found.items() if delay is not None}
@@ -136,6 +138,8 @@ class SequenceModel(tf_keras.Model):
         if node.matrix is not None:
             matrix = self._of[node.matrix]
             y += matrix.bias_value(self.grids[node.inputs[0]])
+            if matrix.name in self.gates:
+                y = self.gates[matrix.name](y, training=training)
             y = matrix.normalized(y, training) if node.normalize else y
         if node.limit is not None:
             y = tf.clip_by_value(y, -node.limit, node.limit)
