@@ -8,7 +8,10 @@ where they are, so the matrix keeps its scale.
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.keras import tf
+from pipeline.quantization.fake import straight_through, weight_scale, weight_steps
 from pipeline.quantization.scheme import WEIGHT_LIMIT
+from pipeline.training.matrix import Matrix
 from pipeline.training.model import SequenceModel
 
 ITERATIONS = 20
@@ -55,7 +58,7 @@ class Clustering:
         self, model: SequenceModel, clusters: int, first_step: int, end_step: int, every_steps: int
     ) -> None:
         self._model, self._clusters = model, clusters
-        self._codebooks = {matrix.name: matrix.share_weights() for matrix in model.matrices}
+        self._codebooks = {matrix.name: _shared(matrix) for matrix in model.matrices}
         self._first, self._end, self._every = first_step, end_step, every_steps
 
     def before_step(self, step: int) -> None:
@@ -69,3 +72,16 @@ class Clustering:
                 everything = np.arange(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1)
                 nearest = np.abs(everything[:, None] - book[None, :]).argmin(axis=1)
                 self._codebooks[matrix.name].assign(book[nearest])
+
+
+def _shared(matrix: Matrix) -> "tf.Variable":
+    """What stands for each integer weight, ``[2 * WEIGHT_LIMIT + 1]``; at first itself."""
+    book = matrix.keep("codebook", np.arange(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1))
+
+    def shared(weights: "tf.Tensor") -> "tf.Tensor":
+        scale = weight_scale(weights)
+        index = tf.cast(weight_steps(weights, scale), tf.int32) + WEIGHT_LIMIT
+        return straight_through(weights, tf.gather(book, index) * scale)
+
+    matrix.restrict(shared)
+    return book

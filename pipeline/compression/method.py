@@ -2,7 +2,7 @@
 
 A method is one module in `pipeline.compression.methods`, which finds it by itself. It may change a
 network before training (`start`) and act between the steps of the optimizer (`callbacks`). What it
-leaves are masks, codebooks and graphs, which every later stage understands.
+leaves are weights, masks and graphs, which every later stage understands.
 """
 
 import dataclasses

@@ -76,22 +76,16 @@ def weight_steps(weights: "tf.Tensor", scale: "tf.Tensor") -> "tf.Tensor":
     return _half_away(weights / scale)
 
 
-def rounded_to(
-    value: "tf.Tensor", scale: "tf.Tensor", codebook: "tf.Tensor | None" = None
-) -> "tf.Tensor":
-    """Round weights or biases to multiples of ``scale``, straight-through gradient.
+def rounded_to(value: "tf.Tensor", scale: "tf.Tensor") -> "tf.Tensor":
+    """Round weights or biases to multiples of ``scale``, straight-through gradient."""
+    return straight_through(value, weight_steps(value, scale) * scale)
 
-    Args:
-        value: any shape.
-        scale: the step.
-        codebook: ``[2 * WEIGHT_LIMIT + 1]``, what stands for each multiple; None for itself.
-    """
+
+def straight_through(value: "tf.Tensor", result: "tf.Tensor") -> "tf.Tensor":
+    """``result``, whose gradient is ``value``'s as it is; both of one shape."""
 
     @tf.custom_gradient
-    def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
-        steps = weight_steps(x, scale)
-        if codebook is not None:
-            steps = tf.gather(codebook, tf.cast(steps, tf.int32) + WEIGHT_LIMIT)
-        return steps * scale, lambda dy: dy
+    def instead(x: "tf.Tensor", y: "tf.Tensor") -> tuple["tf.Tensor", object]:
+        return tf.identity(y), lambda dy: (dy, None)
 
-    return rounded(value)
+    return instead(value, result)

@@ -1,22 +1,25 @@
 """A weight matrix that knows its name, its pruning mask and its quantization."""
 
-import numpy as np
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
 
 from pipeline.keras import tf, tf_keras
 from pipeline.networks.graph import NORM_EPSILON
 from pipeline.networks.trained import NORMALIZED, PARTS
 from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
-from pipeline.quantization.scheme import WEIGHT_LIMIT, Grid
+from pipeline.quantization.scheme import Grid
 
 NORM_MOMENTUM = 0.99
+Restriction = Callable[["tf.Tensor"], "tf.Tensor"]
 
 
 class Matrix(tf_keras.layers.Layer):
     """A prunable ``[inputs, outputs]`` matrix with its bias.
 
     It is one tensor of the deployed model, so it has one int8 scale and one weight stream.
-    `value` is what every view of the network multiplies with: the mask is applied before
-    quantization, hence training sees exactly the integers that are shipped.
+    `value` is what every view of the network multiplies with: mask, then what methods restrict the
+    weights to, then the int8 grid, hence training sees exactly the integers that are shipped.
     """
 
     def __init__(
@@ -24,7 +27,7 @@ class Matrix(tf_keras.layers.Layer):
     ) -> None:
         super().__init__(name=name)
         self._quantized = quantized
-        self._codebook: tf.Variable | None = None
+        self._restrictions: list[Restriction] = []
         self.kernel = self._variable("kernel", shape, "zeros")
         self.bias = self._variable("bias", shape[1:], "zeros")
         self.mask = self._variable("mask", shape, "ones", trainable=False)
@@ -70,37 +73,44 @@ class Matrix(tf_keras.layers.Layer):
                 running.assign_add((1 - NORM_MOMENTUM) * (now - running))
         return tf.reshape(y, tf.shape(sums))
 
-    def share_weights(self) -> "tf.Variable":
-        """Let the matrix hold few distinct integers.
+    def restrict(self, restriction: Restriction) -> None:
+        """Let the weights take some values only.
 
-        Returns:
-            Float32 ``[2 * WEIGHT_LIMIT + 1]``: what stands for each integer weight, at first
-            itself. Whoever asked for it fills it in.
+        Args:
+            restriction: maps masked weights ``[inputs, outputs]`` to those to multiply by, zeros to
+                zeros; with a gradient. Several act in the order in which they came.
         """
-        identity = np.arange(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, dtype=np.float32)
-        constant = tf_keras.initializers.Constant(identity)
-        self._codebook = self._variable("codebook", identity.shape, constant, trainable=False)
-        return self._codebook
+        self._restrictions.append(restriction)
+
+    def keep(self, name: str, value: ArrayLike) -> "tf.Variable":
+        """A float32 variable of a restriction, kept with the weights and not trained."""
+        constant = tf.constant(value, tf.float32)
+        return self._variable(name, tuple(constant.shape), lambda *_, **__: constant, False)
 
     def settle(self) -> None:
-        """Make shared values the weights themselves, so that no codebook need be kept."""
-        if self._codebook is not None:
+        """Make restricted values the weights themselves, so that no restriction need be kept."""
+        if self._restrictions:
             self.kernel.assign(self.value())
+            self._restrictions.clear()
 
     def steps(self) -> "tf.Tensor":
-        """Masked weights as whole multiples of the training step, before any sharing."""
+        """Masked weights as whole multiples of the training step, before any restriction."""
         masked = self.kernel * self.mask
         return weight_steps(masked, weight_scale(masked))
 
     def value(self) -> "tf.Tensor":
-        """Masked, fake-quantized weights, float32 ``[inputs, outputs]``."""
-        masked = self.kernel * self.mask
-        if not self._quantized:
-            return masked
-        return rounded_to(masked, weight_scale(masked), self._codebook)
+        """Masked, restricted, fake-quantized weights, float32 ``[inputs, outputs]``."""
+        weights = self._restricted()
+        return rounded_to(weights, weight_scale(weights)) if self._quantized else weights
 
     def bias_value(self, input_grid: Grid | None) -> "tf.Tensor":
         """Bias as the accumulator holds it when the input lies on ``input_grid``."""
         if input_grid is None:
             return self.bias
-        return rounded_to(self.bias, input_grid.scale * weight_scale(self.kernel * self.mask))
+        return rounded_to(self.bias, input_grid.scale * weight_scale(self._restricted()))
+
+    def _restricted(self) -> "tf.Tensor":
+        weights = self.kernel * self.mask
+        for restriction in self._restrictions:
+            weights = restriction(weights)
+        return weights
