@@ -12,6 +12,7 @@ from pipeline.compression.methods.cluster import Cluster
 from pipeline.compression.methods.coarsen import Coarsen
 from pipeline.compression.methods.prune import Prune
 from pipeline.compression.methods.share_bits import ShareBits
+from pipeline.compression.methods.unify import Unify
 from pipeline.lowering.tflite import integer_matrix
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.settings import NetworkSettings
@@ -49,6 +50,8 @@ METHODS: dict[str, tuple[NetworkSettings, list[Method]]] = {
         LSTMS,
         [Prune(do="prune", sparsity=0.5), ShareBits(do="share_bits", bits=2.0)],
     ),
+    "unify": (LSTMS, [Unify(do="unify", unified=0.8, zeros=0.1)]),
+    "prune, unify": (CONVNET, [Prune(do="prune", sparsity=0.5), Unify(do="unify", unified=0.5)]),
     "coarsen, cluster": (
         CONVNET,
         [Coarsen(do="coarsen", bits=5), Cluster(do="cluster", clusters=6)],
