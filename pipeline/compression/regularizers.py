@@ -63,7 +63,8 @@ class Regularizer:
             return
         kernels = {m.name: m.kernel.numpy() for m in self._model.matrices}
         factors = {
-            name: self._scaled(energies) for name, energies in self._energies(kernels).items()
+            name: self._strength * scaled(self._factor(energies))
+            for name, energies in self._energies(kernels).items()
         }
         pulls = self._structure.spread(factors)
         for matrix in self._model.matrices:
@@ -74,7 +75,7 @@ class Regularizer:
     def _energies(self, kernels: dict[str, NDArray[np.float32]]) -> Energies:
         return self._structure.sums({name: np.square(kernel) for name, kernel in kernels.items()})
 
-    def _scaled(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        factor = self._factor(energies)
-        typical = float(np.median(np.abs(factor)))
-        return self._strength * factor / max(typical, EPSILON)
+
+def scaled(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gradient factors of a family, so that a typical one is 1 in magnitude."""
+    return np.asarray(factor / max(float(np.median(np.abs(factor))), EPSILON))

@@ -34,7 +34,7 @@ def trained_with(
         for callback in callbacks:
             callback.before_step(step)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(model(heard[:, :20], training=True) - 0.5))
+            loss = tf.reduce_mean(tf.square(model(heard[:, :8], training=True) - 0.5))
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
     mask = model(heard).numpy()
     for matrix in model.matrices:
