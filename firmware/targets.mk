@@ -1,12 +1,14 @@
 # Firmware targets, for inclusion in the top makefile.
-#   make firmware        board image, host build, QEMU plugin
+#   make firmware        board images, host build, QEMU plugin
 #   make firmware-check  clang-format, clang-tidy
 #   make firmware-test   all checks of the firmware, on this machine and on the virtual board
+#   make firmware-tflm   board images with TensorFlow Lite Micro, for the models of tflite_models/
+#   make firmware-tflm-test  the tflm engine on every processor; TFLM=FOLDER takes a tree that is there
 #   make virtual-demo    enhance a noisy file on the virtual board
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
-# They need Debian 12; missing packages are installed (with sudo unless root). READY is the top
-# makefile's stamp of the Python environment in BIN, TESTS_READY the one of what tests need.
+# They need Debian 12; missing packages are installed (with sudo unless root). Those with tflm also
+# need GitHub and Arm's GitLab, from which the pinned sources come. READY is the top makefile's stamp of the Python environment in BIN, TESTS_READY the one of what tests need.
 
 BIN ?= .venv/bin
 FIRMWARE_BUILD := build/firmware
@@ -17,11 +19,17 @@ CMSIS_DSP := $(abspath $(FIRMWARE_BUILD)/cmsis_dsp)
 FIRMWARE_SOURCES := $(shell find firmware -name '*.cpp' -o -name '*.c' -o -name '*.h')
 # The engine that needs TensorFlow Lite Micro's headers is checked where those are: docker/.
 TIDY_HOST_SOURCES := $(shell find firmware/api firmware/app firmware/examples firmware/base firmware/dsp firmware/engine/npu \
-	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*')
-TIDY_BOARD_SOURCES := $(shell find firmware/platform/corstone300 -name '*.cpp')
+	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*' \
+	! -name tflm_messages.cpp)
+# Boards without an engine of their own in this build are compiled all the same.
+BOARDS := corstone300 mps2-m7 mps2-m4
+# Sources with the flags of the CPU they are compiled for.
+TIDY_BOARD = clang-tidy --quiet -p $(FIRMWARE_BUILD)/$(1) --extra-arg=--target=arm-none-eabi \
+	$(patsubst %,--extra-arg=-isystem%,$(shell arm-none-eabi-g++ -mcpu=$(2) -mfloat-abi=hard \
+	-E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr[^ ]*\)$$,\1,p')) $(shell find $(3) -name '*.cpp')
 
-.PHONY: firmware firmware-packages firmware-check firmware-test virtual-demo firmware-results \
-	arm-runner
+.PHONY: firmware firmware-packages firmware-check firmware-test firmware-tflm firmware-tflm-test \
+	virtual-demo firmware-results arm-runner
 
 firmware-packages:
 	firmware/third_party/install_packages.sh $(FIRMWARE_PACKAGES)
@@ -30,9 +38,8 @@ $(CMSIS_DSP): | $(READY)
 	$(BIN)/python firmware/third_party/fetch_cmsis_dsp.py $@
 
 firmware: $(READY) firmware-packages $(CMSIS_DSP)
-	cmake -S firmware -B $(FIRMWARE_BUILD)/board -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
-		--toolchain $(CURDIR)/firmware/cmake/cortex-m55-gcc.cmake --log-level=WARNING
-	cmake --build $(FIRMWARE_BUILD)/board
+	$(foreach board,$(BOARDS),cmake -S firmware --preset $(board) -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
+		--log-level=WARNING && cmake --build $(FIRMWARE_BUILD)/$(board) &&) true
 	cmake -S firmware -B $(FIRMWARE_BUILD)/host -G Ninja -DCMSIS_DSP_DIR=$(CMSIS_DSP) \
 		-DBUILD_TESTING=OFF --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/host
@@ -41,10 +48,8 @@ firmware-check: firmware
 	firmware/third_party/install_packages.sh $(FIRMWARE_TEST_PACKAGES)
 	clang-format --dry-run --Werror $(FIRMWARE_SOURCES)
 	clang-tidy --quiet -p $(FIRMWARE_BUILD)/host $(TIDY_HOST_SOURCES)
-	clang-tidy --quiet -p $(FIRMWARE_BUILD)/board --extra-arg=--target=arm-none-eabi \
-		$(patsubst %,--extra-arg=-isystem%,$(shell arm-none-eabi-g++ -mcpu=cortex-m55 \
-		-mfloat-abi=hard -E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr.*\),\1,p')) \
-		$(TIDY_BOARD_SOURCES)
+	$(call TIDY_BOARD,corstone300,cortex-m55,firmware/platform/corstone300 firmware/platform/cortex_m)
+	$(call TIDY_BOARD,mps2-m4,cortex-m4,firmware/platform/mps2)
 
 # Arm's prebuilt inference runner, to compare with.
 arm-runner: $(READY)

@@ -5,7 +5,8 @@
 
 #include "api/stream_enhancer.h"
 #include "base/saturate.h"
-#include "engine/npu/npu_engine.h"
+#include "engine/arena.h"
+#include "engine/engines.h"
 #include "model/package.h"
 
 namespace enhancer {
@@ -16,28 +17,38 @@ static_assert(ENHANCER_ALIGNMENT == Arena::kAlignment);
 
 constexpr float kFullScale = 32768.0F;
 
+/// A package and the engine that runs it.
+struct Model {
+  ModelPackage package;
+  Engines engines;
+  Engine* engine = nullptr;
+
+  Status open(const void* memory, std::size_t bytes) {
+    const Status status = parse_package({static_cast<const std::uint8_t*>(memory), bytes}, package);
+    if (!status.ok()) {
+      return status;
+    }
+    if (!package.has_front_end) {
+      return {Error::kPackageNoFrontEnd};
+    }
+    engine = engines.find(package);
+    return engine == nullptr ? Status{Error::kPackageNoEngine} : kOk;
+  }
+};
+
 /// What lies in struct enhancer_instance.
 struct State {
-  ModelPackage package;
-  NpuEngine engine;
+  Model model;
+  Schedule schedule = Schedule::kAtOnce;
   StreamEnhancer stream;
+
+  void start() { stream.start(*model.engine, model.package, schedule); }
 };
 static_assert(sizeof(State) <= sizeof(::enhancer_instance));
 static_assert(alignof(::enhancer_instance) % alignof(State) == 0);
 
 State& state_of(::enhancer_instance* memory) {
   return *std::launder(reinterpret_cast<State*>(memory));
-}
-
-Status open_package(const void* memory, std::size_t bytes, ModelPackage& package) {
-  const Status status = parse_package({static_cast<const std::uint8_t*>(memory), bytes}, package);
-  if (!status.ok()) {
-    return status;
-  }
-  if (!package.has_front_end) {
-    return {Error::kPackageNoFrontEnd};
-  }
-  return package.npu_stream.empty() ? Status{Error::kPackageNoEngine} : kOk;
 }
 
 int code(const Status& status) { return static_cast<int>(status.error); }
@@ -54,24 +65,30 @@ const char* enhancer_status_name(enhancer_status status) {
 enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
                                      size_t* arena_bytes) {
   using namespace enhancer;
-  ModelPackage opened;
-  const Status status = open_package(package, package_bytes, opened);
-  *arena_bytes = status.ok() ? static_cast<size_t>(NpuEngine::arena_bytes(opened)) : 0;
+  Model model;
+  const Status status = model.open(package, package_bytes);
+  *arena_bytes = status.ok() ? static_cast<size_t>(model.engine->arena_bytes(model.package)) : 0;
   return code(status);
+}
+
+size_t enhancer_arena_used_bytes(struct enhancer_instance* memory) {
+  const enhancer::Model& model = enhancer::state_of(memory).model;
+  const auto known = static_cast<size_t>(model.engine->arena_bytes(model.package));
+  return known > 0 ? known : model.engine->memory_use().arena_bytes;
 }
 
 enhancer_status enhancer_init(struct enhancer_instance* memory, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes) {
   using namespace enhancer;
   State& state = *new (memory) State;
-  if (const Status status = open_package(package, package_bytes, state.package); !status.ok()) {
+  if (const Status status = state.model.open(package, package_bytes); !status.ok()) {
     return code(status);
   }
   const Span<std::uint8_t> tensors(static_cast<std::uint8_t*>(arena), arena_bytes);
-  if (const Status status = state.engine.load(state.package, tensors); !status.ok()) {
+  if (const Status status = state.model.engine->load(state.model.package, tensors); !status.ok()) {
     return code(status);
   }
-  state.stream.start(state.engine, state.package);
+  state.start();
   return code(kOk);
 }
 
@@ -95,9 +112,12 @@ enhancer_status enhancer_process(struct enhancer_instance* memory,
   return code(kOk);
 }
 
-void enhancer_reset(struct enhancer_instance* memory) {
+void enhancer_reset(struct enhancer_instance* memory) { enhancer::state_of(memory).start(); }
+
+void enhancer_set_schedule(struct enhancer_instance* memory, enum enhancer_schedule schedule) {
   using namespace enhancer;
   State& state = state_of(memory);
-  state.stream.start(state.engine, state.package);
+  state.schedule = schedule == ENHANCER_PIPELINED ? Schedule::kPipelined : Schedule::kAtOnce;
+  state.start();
 }
 }

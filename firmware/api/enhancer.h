@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 #define ENHANCER_RATE_HZ 16000
-/* 16 ms. What comes out is one hop later than what went in. */
+/* 16 ms. What comes out is one hop later than what went in, two with ENHANCER_PIPELINED. */
 #define ENHANCER_HOP_SAMPLES 256
 #define ENHANCER_ALIGNMENT 16
 
@@ -34,14 +34,19 @@ typedef int enhancer_status;
 const char* enhancer_status_name(enhancer_status status);
 
 /* Check a model package, which may lie in flash and is aligned to ENHANCER_ALIGNMENT, and say how
- * large an arena it needs. */
+ * large an arena it needs; 0 where only enhancer_init() tells, as with TensorFlow Lite Micro: lend
+ * it a large one once, and then what enhancer_arena_used_bytes() says. */
 enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
                                      size_t* arena_bytes);
 
 /* Prepare to enhance. `package` and `arena` must stay where they are. The arena is aligned to
- * ENHANCER_ALIGNMENT and reachable for the NPU. There is one NPU, hence one enhancer at a time. */
+ * ENHANCER_ALIGNMENT and reachable for the NPU, of which there is one, hence one enhancer at a
+ * time. */
 enhancer_status enhancer_init(struct enhancer_instance* enhancer, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes);
+
+/* Of the arena, after enhancer_init(). */
+size_t enhancer_arena_used_bytes(struct enhancer_instance* enhancer);
 
 /* Enhance one hop; `in` and `out` may be the same. A fault of the NPU is met with a
  * reset and one more attempt. After an error `out` is the input, unchanged: go on with the next
@@ -52,6 +57,17 @@ enhancer_status enhancer_process(struct enhancer_instance* enhancer,
 
 /* Forget all audio, as between two calls. */
 void enhancer_reset(struct enhancer_instance* enhancer);
+
+enum enhancer_schedule {
+  /* enhancer_process() waits for the NPU. This is how it begins. */
+  ENHANCER_AT_ONCE,
+  /* enhancer_process() starts the NPU, does the rest of the hop before meanwhile and returns; what
+   * comes out is 16 ms older. The CPU never waits unless the NPU takes longer than a hop. */
+  ENHANCER_PIPELINED
+};
+
+/* Choose when a hop comes out; forgets all audio. */
+void enhancer_set_schedule(struct enhancer_instance* enhancer, enum enhancer_schedule schedule);
 
 #ifdef __cplusplus
 }

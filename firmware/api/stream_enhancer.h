@@ -30,24 +30,49 @@ struct HopCost {
   }
 };
 
-/// The whole enhancer: 256 noisy samples in, 256 enhanced samples of one hop earlier out.
+/// When a hop comes out.
+enum class Schedule {
+  kAtOnce,     ///< The CPU waits for the NPU: one hop after it went in.
+  kPipelined,  ///< The NPU works between calls, while the CPU does all else: two hops after.
+};
+
+constexpr std::size_t kMaxLatencyHops = 2;
+
+/// The whole enhancer: 256 noisy samples in, 256 enhanced samples of an earlier hop out.
 class StreamEnhancer {
  public:
   /// Use a loaded engine and the constants of its package, which has a front end; forget all audio
   /// and state.
-  void start(Engine& engine, const ModelPackage& package);
+  void start(Engine& engine, const ModelPackage& package, Schedule schedule);
 
+  /// After an error, which is one of the hop that is due, the next hop may follow.
   Status process(Span<const float> noisy, Span<float> enhanced, HopCost& cost);
 
-  /// What went into and came out of the network in the last hop, as stored.
-  Span<const std::uint8_t> features() const { return {features_, feature_bytes_}; }
+  /// How many hops after it went in a hop comes out.
+  std::size_t latency_hops() const {
+    return schedule_ == Schedule::kPipelined ? kMaxLatencyHops : 1;
+  }
+
+  /// What went into and came out of the network for the hop that came out last, as stored.
+  Span<const std::uint8_t> features() const { return {frames_[out_].features, feature_bytes_}; }
   Span<const std::uint8_t> mask() const { return {mask_, mask_bytes_}; }
 
  private:
-  /// One inference; after a failure, from which the NPU has been reset, once more.
-  Status infer(HopCost& cost);
+  /// A hop on its way.
+  struct Frame {
+    Stft::Spectrum spectrum = {};
+    alignas(std::int16_t) std::uint8_t features[kMaxBandBytes] = {};
+  };
+
+  void analyse(Span<const float> noisy, Frame& frame, HopCost& cost);
+  void start_inference(const Frame& frame, HopCost& cost);
+  /// Wait for its end; after a failure, from which the NPU has been reset, run it once more.
+  Status finish_inference(const Frame& frame, HopCost& cost);
+  void synthesise(Frame& frame, Span<float> enhanced, HopCost& cost);
 
   Engine* engine_ = nullptr;
+  Schedule schedule_ = Schedule::kAtOnce;
+  bool is_running_ = false;
   int attempts_ = 1;
   std::size_t feature_bytes_ = 0;
   std::size_t mask_bytes_ = 0;
@@ -55,10 +80,10 @@ class StreamEnhancer {
   Conditioner conditioner_;
   Stft stft_;
   Bands bands_;
-  Stft::Spectrum spectrum_ = {};
+  Frame frames_[2];
+  std::size_t out_ = 0;  ///< The one that came out last.
   float hop_[kHopSamples] = {};
   float bins_[kBins] = {};
-  alignas(std::int16_t) std::uint8_t features_[kMaxBandBytes] = {};
   alignas(std::int16_t) std::uint8_t mask_[kMaxBandBytes] = {};
 };
 

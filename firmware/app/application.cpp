@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "app/commands.h"
-#include "engine/engine.h"
+#include "engine/engines.h"
 #include "model/package.h"
 #include "platform/platform.h"
 #include "platform/services.h"
@@ -54,8 +54,10 @@ std::uint32_t parse_passes(const char* text) {
 
 Status run_command(const CommandLine& line, Engine& engine, const ModelPackage& package) {
   const char* command = line.count > 0 ? line.words[0] : "";
-  if (std::strcmp(command, "enhance") == 0 && line.count >= 3) {
-    return enhance_file(engine, package, line.words[1], line.words[2], line.words[3]);
+  const bool pipelined = std::strcmp(command, "enhance-pipelined") == 0;
+  if ((pipelined || std::strcmp(command, "enhance") == 0) && line.count >= 3) {
+    return enhance_file(engine, package, line.words[1], line.words[2], line.words[3],
+                        pipelined ? Schedule::kPipelined : Schedule::kAtOnce);
   }
   if (std::strcmp(command, "run") == 0 && line.count == 3) {
     return run_inferences(engine, package, line.words[1], line.words[2]);
@@ -93,11 +95,12 @@ void report_model(const Engine& engine, const ModelPackage& package, std::uint64
 
 Status run(char* command_line) {
   static ModelPackage package;
+  static Engines engines;
   const CommandLine line = split(command_line);
   if (const Status status = parse_package(platform::model_memory(), package); !status.ok()) {
     return status;
   }
-  Engine* engine = find_engine(package);
+  Engine* engine = engines.find(package);
   if (engine == nullptr) {
     return {Error::kPackageNoEngine};
   }
@@ -106,7 +109,7 @@ Status run(char* command_line) {
     platform::npu_set_memory_timing(1, package.memory_timing.axi1);
   }
   const std::uint64_t start = platform::ticks();
-  if (const Status status = engine->load(package, platform::npu_sram()); !status.ok()) {
+  if (const Status status = engine->load(package, platform::arena_memory()); !status.ok()) {
     return status;
   }
   report_model(*engine, package, platform::ticks() - start);

@@ -1,14 +1,16 @@
 #pragma once
 
+#include "api/stream_enhancer.h"
 #include "base/status.h"
 #include "engine/engine.h"
 #include "model/package.h"
 
 namespace enhancer {
 
-/// Enhance a WAV file. With a trace path, also write each hop's stored features and mask.
+/// Enhance a WAV file. With a trace path, also write the stored features and mask of each hop that
+/// comes out.
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
-                    const char* enhanced_path, const char* trace_path);
+                    const char* enhanced_path, const char* trace_path, Schedule schedule);
 
 /// Run the model over a file of inputs, one inference after the other with the state carried over,
 /// each the model's inputs as stored, in order; write the outputs likewise.

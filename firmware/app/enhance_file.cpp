@@ -22,16 +22,20 @@ Status write_trace(platform::File& trace) {
 
 Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
                    RunStatistics& statistics) {
-  // Output lags one hop: the first hop out is the zeros before the file, and one hop of zeros
-  // pushes the last samples out.
-  std::size_t pending = 0;
+  // Output lags: the first hops out are the zeros before the file, and hops of zeros push the last
+  // samples out.
+  std::size_t pending[kMaxLatencyHops] = {};
+  std::size_t& newest = pending[0];
+  std::size_t& due = pending[stream.latency_hops() - 1];
+  // Calls until the first hop comes out of the network.
+  std::size_t silent = stream.latency_hops() - 1;
   for (;;) {
     float hop[kHopSamples];
     std::size_t count = 0;
     if (const Status status = reader.read(hop, count); !status.ok()) {
       return status;
     }
-    if (count == 0 && pending == 0) {
+    if (count == 0 && newest == 0 && due == 0) {
       return kOk;
     }
     HopCost cost;
@@ -39,22 +43,25 @@ Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
       return status;
     }
     statistics.add(cost);
-    if (trace != nullptr) {
+    if (silent > 0) {
+      --silent;
+    } else if (trace != nullptr) {
       if (const Status status = write_trace(*trace); !status.ok()) {
         return status;
       }
     }
-    if (const Status status = writer.write({hop, pending}); !status.ok()) {
+    if (const Status status = writer.write({hop, due}); !status.ok()) {
       return status;
     }
-    pending = count;
+    due = newest;
+    newest = count;
   }
 }
 
 }  // namespace
 
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
-                    const char* enhanced_path, const char* trace_path) {
+                    const char* enhanced_path, const char* trace_path, Schedule schedule) {
   if (!package.has_front_end) {
     return {Error::kPackageNoFrontEnd};
   }
@@ -75,7 +82,7 @@ Status enhance_file(Engine& engine, const ModelPackage& package, const char* noi
     return {Error::kFileOpen};
   }
 
-  stream.start(engine, package);
+  stream.start(engine, package, schedule);
   RunStatistics statistics;
   const Status status =
       enhance_all(reader, writer, trace_path != nullptr ? &trace : nullptr, statistics);

@@ -1,12 +1,4 @@
-set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR cortex-m55)
-set(CMAKE_C_COMPILER arm-none-eabi-gcc)
-set(CMAKE_CXX_COMPILER arm-none-eabi-g++)
-set(CMAKE_ASM_COMPILER arm-none-eabi-gcc)
-set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
-set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-
-set(_cpu_flags "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard")
-set(CMAKE_C_FLAGS_INIT "${_cpu_flags} -ffunction-sections -fdata-sections")
-set(CMAKE_ASM_FLAGS_INIT "${_cpu_flags}")
-set(CMAKE_CXX_FLAGS_INIT "${CMAKE_C_FLAGS_INIT} -fno-threadsafe-statics -fno-use-cxa-atexit")
+# As TensorFlow Lite Micro's makefile calls it.
+set(TFLM_TARGET_ARCH cortex-m55)
+include("${CMAKE_CURRENT_LIST_DIR}/cortex-m.cmake")

@@ -1,15 +1,18 @@
 # The tflm engine, against a TensorFlow Lite Micro tree in which upstream's makefile has built
-#   make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic TARGET_ARCH=cortex-m55 \
-#     OPTIMIZED_KERNEL_DIR=cmsis_nn CO_PROCESSOR=ethos_u ETHOSU_ARCH=u55 microlite
-# docker/Dockerfile pins the commit that it is built, run and checked with.
+#   make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic TARGET_ARCH=ARCH \
+#     OPTIMIZED_KERNEL_DIR=cmsis_nn [CO_PROCESSOR=ethos_u ETHOSU_ARCH=u55] microlite
+# with the ARCH that the toolchain file names, and the driver where the board has an NPU.
+# third_party/fetch_tflm.sh pins the commits that it is built, run and checked with.
 # TFLM_MODELS lists the models whose operators are linked.
 set(TFLM_MODELS "" CACHE STRING "TFLite files whose operators the tflm engine must have")
 
-file(GLOB_RECURSE _library "${TFLM_DIR}/gen/*/libtensorflow-microlite.a")
+file(GLOB_RECURSE _library
+  "${TFLM_DIR}/gen/cortex_m_generic_${TFLM_TARGET_ARCH}_*/libtensorflow-microlite.a")
 list(LENGTH _library _count)
 if(NOT _count EQUAL 1 OR NOT TFLM_MODELS)
-  message(FATAL_ERROR "TFLM_DIR must hold one built libtensorflow-microlite.a (found ${_count}) "
-                      "and TFLM_MODELS must name at least one TFLite file")
+  message(FATAL_ERROR "TFLM_DIR must hold one libtensorflow-microlite.a built for "
+                      "${TFLM_TARGET_ARCH} (found ${_count}) and TFLM_MODELS must name at least "
+                      "one TFLite file")
 endif()
 set(_downloads "${TFLM_DIR}/tensorflow/lite/micro/tools/make/downloads")
 
@@ -29,10 +32,17 @@ add_custom_command(OUTPUT ${_header}
   COMMAND Python3::Interpreter ${_generator} ${_header} ${TFLM_MODELS}
   DEPENDS ${_generator} ${TFLM_MODELS} VERBATIM)
 
-target_sources(application PRIVATE engine/tflm/ethos_u_driver.cpp engine/tflm/messages.cpp
-  engine/tflm/tflm_engine.cpp ${_header})
-target_include_directories(application PRIVATE "${CMAKE_BINARY_DIR}/generated")
-target_compile_definitions(application PRIVATE ENHANCER_HAS_TFLM=1)
-target_link_libraries(application PUBLIC tflm)
-# Arm's driver keeps a few bytes of its own on a heap.
-target_link_options(application PUBLIC --specs=nosys.specs -Wl,--defsym=heap_bytes=4096)
+target_sources(enhancer PRIVATE engine/tflm/tflm_engine.cpp ${_header})
+target_include_directories(enhancer PUBLIC "${CMAKE_BINARY_DIR}/generated")
+target_compile_definitions(enhancer PUBLIC ENHANCER_HAS_TFLM=1)
+target_link_libraries(enhancer PUBLIC tflm)
+target_sources(application PRIVATE app/tflm_messages.cpp)
+# The C library's formatting refers to files, which are not there.
+target_link_options(enhancer PUBLIC --specs=nosys.specs)
+if(HAS_NPU)
+  target_sources(enhancer PRIVATE engine/tflm/ethos_u_driver.cpp)
+  # Arm's driver keeps a few bytes of its own on a heap.
+  target_link_options(enhancer PUBLIC -Wl,--defsym=heap_bytes=4096)
+else()
+  target_sources(enhancer PRIVATE engine/tflm/no_npu.cpp)
+endif()

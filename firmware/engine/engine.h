@@ -42,6 +42,9 @@ class Engine {
   /// Whether the package holds a form of the model that this engine can run.
   virtual bool accepts(const ModelPackage& package) const = 0;
 
+  /// How large an arena a package needs, or 0 if only loading it tells.
+  virtual std::uint64_t arena_bytes(const ModelPackage& package) const = 0;
+
   /// Prepare to run in `arena`, aligned to 16 bytes, which the NPU reaches at full speed.
   /// `package`, the memory it points into and the arena must outlive the engine's use.
   virtual Status load(const ModelPackage& package, Span<std::uint8_t> arena) = 0;
@@ -49,13 +52,23 @@ class Engine {
   /// Set the recurrent state to zero.
   virtual void reset_state() = 0;
 
-  /// Where input `index` of the package is to be written before each infer().
+  /// Where input `index` of the package is to be written before each start().
   virtual Span<std::uint8_t> input(std::size_t index) = 0;
 
-  /// One hop.
-  virtual Status infer(NpuCounters& counters) = 0;
+  /// Start a hop. Until wait() has returned, nothing else of the engine may be called. The NPU
+  /// works meanwhile; an engine that needs the CPU does so in wait().
+  virtual void start() = 0;
 
-  /// Where output `index` is to be read after infer(), before any input is written.
+  /// Wait for the end of the hop that was started.
+  virtual Status wait(NpuCounters& counters) = 0;
+
+  /// A hop from beginning to end.
+  Status infer(NpuCounters& counters) {
+    start();
+    return wait(counters);
+  }
+
+  /// Where output `index` is to be read after a hop, before any input is written.
   virtual Span<const std::uint8_t> output(std::size_t index) = 0;
 
   virtual MemoryUse memory_use() const = 0;
@@ -66,8 +79,5 @@ class Engine {
   Engine& operator=(const Engine&) = default;
   ~Engine() = default;
 };
-
-/// The first engine of this firmware that accepts the package, or nullptr.
-Engine* find_engine(const ModelPackage& package);
 
 }  // namespace enhancer

@@ -21,8 +21,9 @@ std::size_t stack_capacity_bytes();
 /// Memory in which a model package may have been placed before start.
 Span<const std::uint8_t> model_memory();
 
-/// Memory that the NPU reaches at full speed: tensor arena, weights copied at boot.
-Span<std::uint8_t> npu_sram();
+/// Memory lent to the engine, which an NPU reaches at full speed: tensor arena, weights copied at
+/// boot.
+Span<std::uint8_t> arena_memory();
 
 /// Program the timing adapter of NPU AXI port 0 or 1 where the board has them, else do nothing;
 /// registers as in MemoryTiming (model/package.h).

@@ -89,7 +89,7 @@ TEST_F(ApiTest, EnhancesAsTheClassUnderIt) {
   NpuEngine engine;
   ASSERT_TRUE(engine.load(package, arena).ok());
   StreamEnhancer stream;
-  stream.start(engine, package);
+  stream.start(engine, package, Schedule::kAtOnce);
   ASSERT_EQ(init(sizeof arena_), Error::kNone);
   for (int index = 0; index < 6; ++index) {
     const Hop noisy = tone(index);
@@ -176,6 +176,74 @@ TEST_F(ApiTest, AFaultIsForgottenIfTheSecondAttemptSucceeds) {
   EXPECT_EQ(process(tone(0)), first);
   EXPECT_EQ(process(tone(1)), second);
   EXPECT_EQ(runs, 4);
+}
+
+TEST_F(ApiTest, PipelinedAudioIsTheSameOneHopLater) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  std::vector<Hop> expected;
+  for (int index = 0; index < 6; ++index) {
+    expected.push_back(process(tone(index)));
+  }
+  enhancer_set_schedule(&instance_, ENHANCER_PIPELINED);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(process(tone(0)), Hop(kHopSamples));
+    for (int index = 1; index < 6; ++index) {
+      EXPECT_EQ(process(tone(index)), expected[static_cast<std::size_t>(index - 1)]) << index;
+    }
+    enhancer_reset(&instance_);
+  }
+  enhancer_set_schedule(&instance_, ENHANCER_AT_ONCE);
+  EXPECT_EQ(process(tone(0)), expected[0]);
+}
+
+TEST_F(ApiTest, ThePipelinedCallReturnsWhileTheNpuWorks) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  enhancer_set_schedule(&instance_, ENHANCER_PIPELINED);
+  int runs = 0;
+  fake::platform().on_run = [&runs] {
+    ++runs;
+    echo_network();
+    return false;  // It has not ended yet.
+  };
+  process(tone(0));
+  EXPECT_EQ(runs, 1);
+  fake::raise_npu_interrupt();
+  process(tone(1));
+  EXPECT_EQ(runs, 2);
+}
+
+TEST_F(ApiTest, AFailedPipelinedHopIsRunAgainAndTheNextOneStarted) {
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  enhancer_set_schedule(&instance_, ENHANCER_PIPELINED);
+  process(tone(0));
+  const Hop second = process(tone(1));
+  const Hop third = process(tone(2));
+  enhancer_reset(&instance_);
+  int runs = 0;
+  fake::platform().on_run = [&runs] {
+    if (++runs % 2 == 0) {
+      return echo_network();
+    }
+    fake::platform().npu_registers[0x004] = 1U << 2;
+    return true;
+  };
+  process(tone(0));
+  EXPECT_EQ(process(tone(1)), second);
+  EXPECT_EQ(process(tone(2)), third);
+  EXPECT_EQ(runs, 5);
+  fake::platform().on_run = [] { return false; };
+  const Hop noisy = tone(3);
+  Hop out(noisy.size());
+  EXPECT_STREQ(enhancer_status_name(enhancer_process(&instance_, noisy.data(), out.data())),
+               "npu_timeout");
+  EXPECT_EQ(out, noisy);
+}
+
+TEST_F(ApiTest, SaysHowMuchOfTheArenaIsUsed) {
+  std::size_t bytes = 0;
+  ASSERT_EQ(enhancer_arena_bytes(package_.data(), package_bytes_, &bytes), 0);
+  ASSERT_EQ(init(sizeof arena_), Error::kNone);
+  EXPECT_EQ(enhancer_arena_used_bytes(&instance_), bytes);
 }
 
 class MicrophoneLoopTest : public ApiTest {

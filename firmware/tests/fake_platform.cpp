@@ -63,7 +63,7 @@ Span<const std::uint8_t> model_memory() {
   return {fake::model, state.model.size()};
 }
 
-Span<std::uint8_t> npu_sram() { return {fake::sram, state.npu_sram_bytes}; }
+Span<std::uint8_t> arena_memory() { return {fake::sram, state.npu_sram_bytes}; }
 
 std::uint32_t npu_read(std::uint32_t offset) { return state.npu_registers[offset]; }
 

@@ -37,7 +37,7 @@ class NpuEngineTest : public testing::Test {
   Status load(const fake::PackageParts& parts) {
     fake::platform().model = parts.build();
     const Status status = parse_package(platform::model_memory(), package_);
-    return status.ok() ? engine_.load(package_, platform::npu_sram()) : status;
+    return status.ok() ? engine_.load(package_, platform::arena_memory()) : status;
   }
   int hop() {
     const std::uint8_t features[fake::kBands] = {9, 1, 2, 3};
@@ -68,14 +68,14 @@ TEST_F(NpuEngineTest, LeavesWeightsInPlaceOrCopiesThem) {
   fake::patch<std::uint32_t>(parts.sections[Section::kNpuJob], 12, 1);
   ASSERT_TRUE(load(parts).ok());
   EXPECT_TRUE(engine_.memory_use().weights_in_sram);
-  EXPECT_EQ(platform::npu_sram()[0], 7);
+  EXPECT_EQ(platform::arena_memory()[0], 7);
   ASSERT_EQ(fake::platform().cache_log.size(), 1U);
   EXPECT_EQ(fake::platform().cache_log[0].name, "clean");
-  EXPECT_EQ(fake::platform().cache_log[0].data, platform::npu_sram().data());
+  EXPECT_EQ(fake::platform().cache_log[0].data, platform::arena_memory().data());
   engine_.reset_state();
   hop();
-  EXPECT_EQ(fake::npu_pointer(0x080), platform::npu_sram().data());
-  EXPECT_EQ(fake::npu_pointer(0x088), platform::npu_sram().data() + 48);
+  EXPECT_EQ(fake::npu_pointer(0x080), platform::arena_memory().data());
+  EXPECT_EQ(fake::npu_pointer(0x088), platform::arena_memory().data() + 48);
 }
 
 TEST_F(NpuEngineTest, RefusesAnArenaThatDoesNotFit) {
@@ -206,10 +206,10 @@ TEST_F(NpuEngineTest, VariablesStartAtTheirZeroPoint) {
   tensors.resize(tensors.size() + sizeof variable);
   fake::patch(tensors, tensors.size() - sizeof variable, variable);
   ASSERT_TRUE(load(parts).ok());
-  std::memset(platform::npu_sram().data(), 0xEE, fake::kArenaBytes);
+  std::memset(platform::arena_memory().data(), 0xEE, fake::kArenaBytes);
   engine_.reset_state();
   for (std::size_t byte = 0; byte < 4; ++byte) {
-    EXPECT_EQ(platform::npu_sram()[kOffset + byte], 7);
+    EXPECT_EQ(platform::arena_memory()[kOffset + byte], 7);
   }
 }
 

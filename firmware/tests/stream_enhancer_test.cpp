@@ -22,12 +22,14 @@ class ConstantEngine final : public Engine {
   ConstantEngine(std::int32_t mask, TensorType type) : mask_(mask), type_(type) {}
   const char* name() const override { return "constant"; }
   bool accepts(const ModelPackage& /*package*/) const override { return true; }
+  std::uint64_t arena_bytes(const ModelPackage& /*package*/) const override { return 0; }
   Status load(const ModelPackage& /*package*/, Span<std::uint8_t> /*arena*/) override {
     return kOk;
   }
   void reset_state() override { ++resets; }
   Span<std::uint8_t> input(std::size_t /*index*/) override { return features_; }
-  Status infer(NpuCounters& /*counters*/) override {
+  void start() override {}
+  Status wait(NpuCounters& /*counters*/) override {
     for (std::size_t byte = 0; byte < sizeof stored_; ++byte) {
       const bool high = type_ == TensorType::kInt16 && byte % 2 == 1;
       stored_[byte] = static_cast<std::uint8_t>(high ? mask_ >> 8 : mask_);
@@ -56,7 +58,7 @@ class StreamEnhancerTest : public testing::Test {
   }
   /// Largest deviation from `gain` times the input, one hop late.
   float deviation(ConstantEngine& engine, float gain) {
-    stream_.start(engine, package_);
+    stream_.start(engine, package_, Schedule::kAtOnce);
     std::vector<float> before(kHopSamples, 0.0F);
     float worst = 0;
     for (int index = 0; index < 8; ++index) {
@@ -92,7 +94,7 @@ TEST_F(StreamEnhancerTest, EmptyMaskSilences) {
 
 TEST_F(StreamEnhancerTest, SilenceGivesTheLowestFeatures) {
   ConstantEngine engine(0, TensorType::kInt8);
-  stream_.start(engine, package_);
+  stream_.start(engine, package_, Schedule::kAtOnce);
   const float silence[kHopSamples] = {};
   float out[kHopSamples];
   HopCost cost;
@@ -108,7 +110,7 @@ TEST_F(StreamEnhancerTest, ConditionedFeaturesDoNotDependOnLevelAndOffset) {
   fake::PackageParts parts;
   const auto last_features = [&](float level, float offset) {
     use(parts);
-    stream_.start(engine, package_);
+    stream_.start(engine, package_, Schedule::kAtOnce);
     for (int index = 0; index < 200; ++index) {
       float in[kHopSamples];
       for (std::size_t n = 0; n < kHopSamples; ++n) {
@@ -160,7 +162,7 @@ TEST_F(StreamEnhancerTest, ExtremeConstantsEndInIntegers) {
     fake::patch(parts.sections[Section::kTensors], 8, 1.2e-38F);
     use(parts);
     ConstantEngine engine(127, TensorType::kInt8);
-    stream_.start(engine, package_);
+    stream_.start(engine, package_, Schedule::kAtOnce);
     HopCost cost;
     for (const float sample : {0.0F, 1.0F, 3e38F}) {
       float hop[kHopSamples];
@@ -172,11 +174,14 @@ TEST_F(StreamEnhancerTest, ExtremeConstantsEndInIntegers) {
 
 TEST_F(StreamEnhancerTest, MeasuresItsParts) {
   ConstantEngine engine(0, TensorType::kInt8);
-  stream_.start(engine, package_);
+  stream_.start(engine, package_, Schedule::kAtOnce);
   float hop[kHopSamples] = {};
   HopCost cost;
   ASSERT_TRUE(stream_.process(hop, hop, cost).ok());
-  EXPECT_EQ(cost.total_ticks(), 300U);
+  // One measurement of features and synthesis each; start and end of the inference are apart.
+  EXPECT_EQ(cost.features_ticks, 100U);
+  EXPECT_EQ(cost.inference_ticks, 200U);
+  EXPECT_EQ(cost.synthesis_ticks, 100U);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ from pipeline.boards.virtual import VirtualBoard
 from pipeline.ethosu.accelerator import ACCELERATORS, get_accelerator
 from pipeline.ethosu.vela_config import ARM
 
-FIRMWARE = Path("build/firmware/board/platform/corstone300/enhancer.elf")
+FIRMWARE = Path("build/firmware/corstone300/platform/corstone300/enhancer.elf")
 PLUGIN = Path("build/firmware/host/virtual/libnpu.so")
 
 

@@ -1,11 +1,12 @@
-"""Every engine of the firmware against TFLite's reference kernels, byte for byte.
+"""Every engine of the firmware, on every processor, against TFLite's reference kernels.
 
-python -m pipeline.boards.engines
-python -m pipeline.boards.engines --firmware build/firmware/tflm/.../enhancer.elf --engines tflm
+    python -m pipeline.boards.engines
+    python -m pipeline.boards.engines --engines npu tflm tflm-cpu --processors cortex-m55 cortex-m7
 
-Every model runs over hops of real noisy speech, its state carried over on the board; every byte of
-every mask is compared. An engine is part of the image or not: `tflm` and `tflm-cpu` need one
-that was built with TensorFlow Lite Micro.
+Every model enhances hops of real noisy speech; every value of every mask is compared with TFLite's
+for the same features, and the audio with the host's. Instructions are counted by QEMU. Engines
+`tflm` and `tflm-cpu`, and processors without an NPU, need images with TensorFlow Lite Micro: `make
+firmware-tflm`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Literal, get_args
 
-import numpy as np
-
-from pipeline.boards.board import Board, infer
+from pipeline.boards import qemu
+from pipeline.boards.agreement import compare_with_host
+from pipeline.boards.board import Board
 from pipeline.boards.board_options import (
-    add_board_options,
+    FIRMWARE,
+    PLUGIN,
     add_model_options,
+    add_target_options,
     compile_target,
     models_of,
-    open_board,
 )
 from pipeline.boards.deployment import (
     ENGINES,
@@ -30,31 +33,46 @@ from pipeline.boards.deployment import (
     DeploymentCard,
     Engine,
     card_path,
+    measure,
     package_model,
 )
-from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
+from pipeline.boards.firmware_image import image_size
+from pipeline.boards.mixtures import board_mixtures
+from pipeline.boards.mps2 import Mps2Board, Mps2Processor
+from pipeline.boards.npu_model import EmulatedNpu
 from pipeline.boards.tables import EngineRow, engine_table
+from pipeline.boards.virtual import VirtualBoard
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
-from pipeline.dsp import analyse
-from pipeline.runners import HopModel, HopStream
+from pipeline.dsp import HOP_SAMPLES
+from pipeline.ethosu.accelerator import get_accelerator
 from pipeline.runners.tflite import TfliteRunner
 
+Processor = Literal["cortex-m55", Mps2Processor]
+PROCESSORS: tuple[Processor, ...] = get_args(Processor)
+_BUILD = Path("build/firmware")
+_TFLM_FIRMWARE: dict[Processor, Path] = {
+    "cortex-m55": _BUILD / "corstone300-tflm/platform/corstone300/enhancer.elf",
+    "cortex-m7": _BUILD / "mps2-m7/platform/mps2/enhancer.elf",
+    "cortex-m4": _BUILD / "mps2-m4/platform/mps2/enhancer.elf",
+}
 # Speech has begun by then.
-_FIRST_HOP = 60
+_FIRST_SAMPLE = 60 * HOP_SAMPLES
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line; exits with 1 where bytes differ."""
+    """Command line; exits with 1 where mask values differ."""
     options = _parse(arguments)
     with reported_errors():
-        board, target = open_board(options), compile_target(options)
+        target = compile_target(options)
         rows = [
-            check(board, target, model, engine, options.hops)
+            check(model, engine, processor, target, options.hops)
             for model in models_of(options)
+            for processor in options.processors
             for engine in options.engines
+            if engine in engines_of(processor)
         ]
-    print("\n".join(engine_table(rows, options.board)))
-    raise SystemExit(int(any(row.differing_bytes for row in rows)))
+    print("\n".join(engine_table(rows)))
+    raise SystemExit(int(any(row.differing_values for row in rows)))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -65,39 +83,61 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["npu"])
+    parser.add_argument("--processors", nargs="+", choices=PROCESSORS, default=["cortex-m55"])
     parser.add_argument("--hops", type=int, default=64, help="default: %(default)s")
     add_model_options(parser)
-    add_board_options(parser)
+    add_target_options(parser)
     return parser.parse_args(arguments)
 
 
-def check(board: Board, target: CompileTarget, model: Path, engine: Engine, hops: int) -> EngineRow:
-    """Run some hops of a published mixture through one engine and compare every mask.
+def engines_of(processor: Processor) -> tuple[Engine, ...]:
+    """The engines that the virtual board of a processor can have: only one has an NPU."""
+    return ENGINES if processor == "cortex-m55" else ("tflm-cpu",)
+
+
+def firmware_of(engine: Engine, processor: Processor) -> Path:
+    """The image that holds an engine."""
+    return FIRMWARE if engine == "npu" else _TFLM_FIRMWARE[processor]
+
+
+def open_board(engine: Engine, processor: Processor, target: CompileTarget) -> Board:
+    """The virtual board with a processor, and with the NPU compiled for if it has one."""
+    image = firmware_of(engine, processor)
+    if processor != "cortex-m55":
+        return Mps2Board(image, processor)
+    macs = get_accelerator(target.accelerator).macs
+    return VirtualBoard(image, PLUGIN, macs, EmulatedNpu(target.system_config))
+
+
+def check(
+    model: Path, engine: Engine, processor: Processor, target: CompileTarget, hops: int
+) -> EngineRow:
+    """Enhance some hops of a published mixture and compare every mask and sample.
 
     Raises:
         TargetError, EthosUError: the model or its card is not sound, or Vela cannot map it.
         BoardError, FirmwareError: the board or the firmware failed, or lacks the engine.
     """
-    reference = TfliteRunner(model)
-    roles = HopModel.of(reference)
     front_end = DeploymentCard.read(card_path(model)).to_front_end()
-    noisy = board_mixtures(per_snr=1)[0].noisy
-    _, features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), front_end)
-    stored = reference.inputs[roles.features].quantize(features[_FIRST_HOP : _FIRST_HOP + hops])
-    expected = HopStream(reference)(stored)
+    noisy = board_mixtures(per_snr=1)[0].noisy[_FIRST_SAMPLE:][: hops * HOP_SAMPLES]
     with tempfile.TemporaryDirectory() as scratch:
         package = package_model(model, Path(scratch), target, engine=engine)
-    outputs, log = infer(board, package, [{roles.features: hop[None]} for hop in stored])
-    masks = np.concatenate([values[roles.mask] for values in outputs])
-    assert log.summary is not None
+    measured = measure(open_board(engine, processor, target), package, noisy)
+    agreement = compare_with_host(measured.result, TfliteRunner(model), front_end, noisy)
+    ticks_per_second = measured.result.log.start.ticks_per_second
     return EngineRow(
         model=model.stem,
+        processor=processor,
         engine=engine,
-        hops=len(stored),
-        compared_bytes=masks.nbytes,
-        differing_bytes=int(np.count_nonzero(masks.view(np.uint8) != expected.view(np.uint8))),
-        npu_cycles=log.summary.npu_total_cycles / len(stored),
-        inference_ticks=log.summary.inference_ticks / len(stored),
+        mask_values=agreement.mask_values,
+        differing_values=agreement.mask_mismatches,
+        sample_steps=agreement.sample_steps,
+        firmware_bytes=image_size(firmware_of(engine, processor)).flash_bytes,
+        model_bytes=measured.package_bytes,
+        arena_bytes=measured.arena_bytes,
+        npu_cycles=measured.npu_cycles,
+        dsp_instructions=qemu.instructions(measured.cpu_ticks, ticks_per_second),
+        network_instructions=qemu.instructions(measured.inference_ticks, ticks_per_second),
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.runners import TargetError
 _CONTENT, _NO_CONTENT = 1, 8
 _IS_LOADED, _IS_WRITABLE = 2, 1
 # Memory that the firmware lends to engines; the model's own use of it is reported.
-_SHARED_MEMORY_SECTIONS = {".npu_sram"}
+_SHARED_MEMORY_SECTIONS = {".arena"}
 
 
 @dataclass(frozen=True)

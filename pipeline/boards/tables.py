@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.boards.firmware_image import ImageSize
 from pipeline.boards.journal import Row
 from pipeline.boards.virtual import TICKS_PER_INSTRUCTION
+from pipeline.dsp import HOP_SAMPLES, RATE_HZ
 
 _SOURCES = {"virtual": "emulator", "fvp": "fvp"}
 
@@ -81,45 +82,62 @@ def quality_table(rows: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One model through one engine: bytes compared, and means of a hop.
+    """One model through one engine on one processor: what differs, sizes, and means of a hop.
 
-    `inference_ticks` hold the wait for the NPU; without one they are the CPU's work.
+    `dsp_instructions` are those of features and synthesis. `network_instructions` count nothing
+    where there is an NPU: the CPU sleeps meanwhile.
     """
 
     model: str
+    processor: str
     engine: str
-    hops: int
-    compared_bytes: int
-    differing_bytes: int
+    mask_values: int
+    differing_values: int
+    sample_steps: int
+    firmware_bytes: int
+    model_bytes: int
+    arena_bytes: int
     npu_cycles: float
-    inference_ticks: float
+    dsp_instructions: float
+    network_instructions: float
 
 
-def engine_table(rows: Sequence[EngineRow], board: str) -> list[str]:
-    """Agreement and cost of the network alone; one line for each model and engine."""
-    per_unit = TICKS_PER_INSTRUCTION if board == "virtual" else 1.0
-    cpu = "instructions (virtual)" if board == "virtual" else "ticks (fvp)"
+def engine_table(rows: Sequence[EngineRow]) -> list[str]:
+    """Agreement, sizes and cost of a hop; one line for each model, processor and engine."""
     table = _head(
-        ("Model", "Engine"),
+        ("Model", "Processor", "Engine"),
         (
-            "Hops",
-            "Mask bytes",
+            "Mask values",
             "That differ",
-            f"NPU cycles ({_SOURCES[board]})",
-            f"CPU {cpu} without NPU",
+            "Largest sample difference, steps",
+            "Firmware flash, bytes",
+            "Model flash, bytes",
+            "Arena, bytes",
+            "NPU cycles (emulator)",
+            "CPU instructions of the network (virtual)",
+            "of features and synthesis (virtual)",
+            "CPU instructions a second, millions (virtual)",
         ),
     )
     for row in rows:
         has_npu = row.npu_cycles > 0
+        network = 0 if has_npu else row.network_instructions
+        a_second = (network + row.dsp_instructions) * RATE_HZ / HOP_SAMPLES
         table.append(
             _line(
                 row.model,
+                row.processor,
                 row.engine,
-                f"{row.hops}",
-                f"{row.compared_bytes:,}",
-                f"{row.differing_bytes:,}",
+                f"{row.mask_values:,}",
+                f"{row.differing_values:,}",
+                f"{row.sample_steps}",
+                f"{row.firmware_bytes:,}",
+                f"{row.model_bytes:,}",
+                f"{row.arena_bytes:,}",
                 f"{row.npu_cycles:,.0f}" if has_npu else "-",
-                "-" if has_npu else f"{row.inference_ticks / per_unit:,.0f}",
+                "-" if has_npu else f"{network:,.0f}",
+                f"{row.dsp_instructions:,.0f}",
+                f"{a_second / 1e6:.1f}",
             )
         )
     return table

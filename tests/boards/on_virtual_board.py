@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from pipeline.boards.deployment import DeploymentCard, card_path, package_model
 from pipeline.boards.firmware_image import image_size
 from pipeline.boards.memory_timing import HIGH_END_EMBEDDED
 from pipeline.boards.mixtures import board_mixtures
+from pipeline.boards.mps2 import Mps2Board, Mps2Processor
 from pipeline.boards.npu_model import EmulatedNpu
 from pipeline.boards.npu_server import Completion, GuestMemory, NpuServer, Registers, Status
 from pipeline.boards.package import (
@@ -46,22 +48,20 @@ from pipeline.boards.package import (
 )
 from pipeline.boards.package_layout import WeightsPlacement
 from pipeline.boards.protocol import FirmwareError, FirmwareLog
-from pipeline.boards.virtual import (
-    MODEL_ADDRESS,
-    SOCKET_FILE,
-    VirtualBoard,
-    loader,
-    qemu_command,
-    semihosting,
-)
+from pipeline.boards.qemu import loader, semihosting
+from pipeline.boards.virtual import MODEL_ADDRESS, SOCKET_FILE, VirtualBoard, qemu_command
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
 
 SOURCES = Path(__file__).parents[2] / "firmware"
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
-FIRMWARE = BUILD / "board" / "platform" / "corstone300" / "enhancer.elf"
+FIRMWARE = BUILD / "corstone300" / "platform" / "corstone300" / "enhancer.elf"
 PLUGIN = BUILD / "host" / "virtual" / "libnpu.so"
 SHIPPED_MODELS = sorted((SOURCES.parent / "tflite_models").glob("*.tflite"))
+MPS2_FIRMWARE: dict[Mps2Processor, Path] = {
+    "cortex-m7": BUILD / "mps2-m7" / "platform" / "mps2" / "enhancer.elf",
+    "cortex-m4": BUILD / "mps2-m4" / "platform" / "mps2" / "enhancer.elf",
+}
 HOST_PROGRAM = BUILD / "sanitized" / "platform" / "host" / "enhancer_host"
 # The float parts of firmware and pipeline.dsp may differ in their last bits.
 AUDIO_LSB = 1
@@ -171,18 +171,23 @@ def test_golden_hops_match_and_runs_repeat_exactly(board: VirtualBoard, compiled
     assert benchmark(board, packed, passes=2) == first
 
 
+def build_board(directory: Path, *options: str) -> Path:
+    """The board image built with more options of CMake."""
+    configure = [
+        *("cmake", "-S", SOURCES, "-B", directory / "build", "-G", "Ninja"),
+        f"--toolchain={SOURCES / 'cmake' / 'cortex-m55-gcc.cmake'}",
+        f"-DCMSIS_DSP_DIR={BUILD / 'cmsis_dsp'}",
+        *options,
+    ]
+    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", directory / "build"], check=True, capture_output=True)
+    return directory / "build" / FIRMWARE.relative_to(BUILD / "corstone300")
+
+
 def test_a_package_can_be_linked_into_the_image(compiled: Compiled, tmp_path: Path) -> None:
     embedded = tmp_path / "model.package"
     embedded.write_bytes(package(compiled, golden=compiled.golden(2)).content)
-    configure = [
-        *("cmake", "-S", SOURCES, "-B", tmp_path / "build", "-G", "Ninja"),
-        f"--toolchain={SOURCES / 'cmake' / 'cortex-m55-gcc.cmake'}",
-        f"-DCMSIS_DSP_DIR={BUILD / 'cmsis_dsp'}",
-        f"-DEMBEDDED_PACKAGE={embedded}",
-    ]
-    subprocess.run(configure, check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", tmp_path / "build"], check=True, capture_output=True)
-    image = tmp_path / "build" / FIRMWARE.relative_to(BUILD / "board")
+    image = build_board(tmp_path, f"-DEMBEDDED_PACKAGE={embedded}")
     with NpuServer(tmp_path / SOCKET_FILE, EmulatedNpu()):
         done = subprocess.run(
             [*qemu_command(PLUGIN, 128, image), *semihosting("benchmark")],
@@ -332,14 +337,14 @@ UNDEFINED_INSTRUCTION = bytes.fromhex("00de")
 ENDLESS_PUSHES = bytes.fromhex("ffb5fde7")
 
 
-def patched_firmware(function: str, code: bytes, path: Path) -> Path:
+def patched_firmware(firmware: Path, function: str, code: bytes, path: Path) -> Path:
     """A copy of the firmware in which a function begins with other instructions."""
     symbols = subprocess.run(
-        ["arm-none-eabi-nm", "--demangle", FIRMWARE], capture_output=True, text=True, check=True
+        ["arm-none-eabi-nm", "--demangle", firmware], capture_output=True, text=True, check=True
     )
     (line,) = [line for line in symbols.stdout.splitlines() if f" T {function}(" in line]
     address = int(line.split()[0], 16) & ~1
-    image = bytearray(FIRMWARE.read_bytes())
+    image = bytearray(firmware.read_bytes())
     table, size, count = (
         *struct.unpack_from("<I", image, 28),
         *struct.unpack_from("<HH", image, 42),
@@ -374,12 +379,70 @@ READ_OF_FOREIGN_MEMORY = bytes.fromhex("40f20000c7f200000068")
 def test_processor_faults_are_reported(
     compiled: Compiled, tmp_path: Path, code: bytes, fault_bit: int
 ) -> None:
-    image = patched_firmware("enhancer::benchmark", code, tmp_path / "patched.elf")
+    image = patched_firmware(FIRMWARE, "enhancer::benchmark", code, tmp_path / "patched.elf")
     board = VirtualBoard(image, PLUGIN)
     log = run_command(board, package(compiled, golden=compiled.golden(1)).content, "benchmark")
     assert error_of(log) == "cpu_fault"
     assert log.cpu_fault is not None
     assert log.cpu_fault.cfsr & fault_bit
+
+
+# movw r0, #1; movt r0, #0x2000; bx r0: into RAM
+MPS2_EXECUTION_OF_DATA = bytes.fromhex("40f20100c2f200000047")
+# movw r0, #0; movt r0, #0x10; bx r0: into a model package
+MPS2_EXECUTION_OF_A_MODEL = bytes.fromhex("40f20100c0f210000047")
+# movw r0, #0; movt r0, #0; str r0, [r0]: into flash
+MPS2_WRITE_TO_CODE = bytes.fromhex("40f20000c0f200000060")
+
+
+@pytest.mark.parametrize("processor", get_args(Mps2Processor))
+@pytest.mark.parametrize(
+    ("code", "fault_bits"),
+    [
+        (UNDEFINED_INSTRUCTION, 1 << 16),
+        (ENDLESS_PUSHES, 1 << 4 | 1 << 1),  # The guard below the stack.
+        (MPS2_EXECUTION_OF_DATA, 1 << 0),
+        (MPS2_EXECUTION_OF_A_MODEL, 1 << 0),
+        (MPS2_WRITE_TO_CODE, 1 << 1),
+        (READ_OF_FOREIGN_MEMORY, 1 << 1),
+    ],
+)
+def test_processors_without_npu_report_faults_too(
+    tmp_path: Path, processor: Mps2Processor, code: bytes, fault_bits: int
+) -> None:
+    firmware = MPS2_FIRMWARE[processor]
+    image = patched_firmware(firmware, "enhancer::parse_package", code, tmp_path / "patched.elf")
+    log = run_command(Mps2Board(image, processor), b"", "benchmark")
+    assert error_of(log) == "cpu_fault"
+    assert log.cpu_fault is not None
+    assert log.cpu_fault.cfsr & fault_bits
+
+
+@pytest.mark.parametrize("processor", get_args(Mps2Processor))
+def test_processors_without_npu_refuse_what_is_compiled_for_one(
+    compiled: Compiled, processor: Mps2Processor
+) -> None:
+    board = Mps2Board(MPS2_FIRMWARE[processor], processor)
+    log = run_command(board, package(compiled, golden=compiled.golden(1)).content, "benchmark")
+    assert error_of(log) == "package_no_engine"
+    assert (log.start.board, log.start.ticks_per_second) == ("mps2", 25_000_000)
+
+
+def test_memories_are_chosen_when_the_image_is_built(compiled: Compiled, tmp_path: Path) -> None:
+    options = ("-DSTACKS_REGION=SRAM", "-DSTACK_BYTES=12K", "-DARENA_BYTES=64K")
+    image = build_board(tmp_path, *options)
+    listing = subprocess.run(
+        ["arm-none-eabi-nm", image], capture_output=True, text=True, check=True
+    )
+    symbols = {words[2]: int(words[0], 16) for words in map(str.split, listing.stdout.splitlines())
+               if len(words) == 3}  # fmt: skip
+    assert symbols["linker_stack_top"] - symbols["linker_stack_limit"] == 12 << 10
+    assert symbols["linker_arena_end"] - symbols["linker_arena_start"] == 64 << 10
+    assert symbols["linker_stack_top"] >> 24 == symbols["linker_arena_start"] >> 24 == 0x31
+    log = benchmark(VirtualBoard(image, PLUGIN), package(compiled, golden=compiled.golden(2)))
+    assert log.model is not None and log.summary is not None
+    assert log.model.arena_capacity_bytes == 64 << 10
+    assert log.summary.stack_capacity_bytes == 12 << 10
 
 
 def test_golden_mismatch_and_usage_are_reported(board: VirtualBoard, compiled: Compiled) -> None:
@@ -451,6 +514,24 @@ def test_every_encoding_of_a_recording_gives_the_same_audio(
     enhanced, _ = soundfile.read(tmp_path / "out.wav", dtype="int16")
     expected = enhance(board, package(compiled), noisy[:5000]).samples
     np.testing.assert_array_equal(enhanced, expected)
+
+
+def test_pipelined_audio_is_the_same_while_the_cpu_waits_less(
+    board: VirtualBoard, compiled: Compiled, tmp_path: Path, noisy: NDArray[np.int16]
+) -> None:
+    waited, results = [], []
+    for command in ("enhance", "enhance-pipelined"):
+        directory = tmp_path / command
+        directory.mkdir()
+        (directory / PACKAGE_FILE).write_bytes(package(compiled).content)
+        (directory / "in.wav").write_bytes(wav(noisy[:8000]))
+        log = FirmwareLog.parse(board.run(directory, f"{command} in.wav out.wav trace"))
+        log.raise_for_error()
+        assert log.summary is not None
+        waited.append(log.summary.inference_ticks / log.summary.hops)
+        results.append([(directory / name).read_bytes() for name in ("out.wav", "trace")])
+    assert results[0] == results[1]
+    assert waited[1] < waited[0] / 2
 
 
 def test_an_output_that_cannot_be_opened_is_reported(

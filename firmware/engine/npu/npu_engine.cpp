@@ -22,7 +22,7 @@ NpuEngine::Memory NpuEngine::lay_out(const ModelPackage& package, Arena& arena) 
   return memory;
 }
 
-std::uint64_t NpuEngine::arena_bytes(const ModelPackage& package) {
+std::uint64_t NpuEngine::arena_bytes(const ModelPackage& package) const {
   Arena arena({});
   (void)lay_out(package, arena);
   return arena.used_bytes();
@@ -69,14 +69,18 @@ Span<const std::uint8_t> NpuEngine::output(std::size_t index) {
   return locate(package_->outputs[index]);
 }
 
-Status NpuEngine::infer(NpuCounters& counters) {
+void NpuEngine::start() {
   const auto place = [this](const TensorRecord& tensor) { return locate(tensor).data(); };
   memory_.states.restore(place);
   memory_.history.restore(place);
   ethos_u55::start(job_);
+}
+
+Status NpuEngine::wait(NpuCounters& counters) {
   if (const Status status = ethos_u55::wait(job_, counters); !status.ok()) {
     return status;
   }
+  const auto place = [this](const TensorRecord& tensor) { return locate(tensor).data(); };
   memory_.states.save(place);
   memory_.history.save(place);
   return kOk;

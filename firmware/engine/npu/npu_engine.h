@@ -10,15 +10,14 @@ namespace enhancer {
 /// Runs a model that Vela mapped to the NPU as a whole: one command stream, no interpreter.
 class NpuEngine final : public Engine {
  public:
-  /// What load() takes of its arena.
-  static std::uint64_t arena_bytes(const ModelPackage& package);
-
   const char* name() const override { return "npu"; }
   bool accepts(const ModelPackage& package) const override { return !package.npu_stream.empty(); }
+  std::uint64_t arena_bytes(const ModelPackage& package) const override;
   Status load(const ModelPackage& package, Span<std::uint8_t> arena) override;
   void reset_state() override;
   Span<std::uint8_t> input(std::size_t index) override;
-  Status infer(NpuCounters& counters) override;
+  void start() override;
+  Status wait(NpuCounters& counters) override;
   Span<const std::uint8_t> output(std::size_t index) override;
   MemoryUse memory_use() const override;
 

@@ -35,16 +35,16 @@ Status TflmEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   if (model.version() != TFLITE_SCHEMA_VERSION) {
     return {Error::kTflmSchema, TFLITE_SCHEMA_VERSION, model.version()};
   }
+  if (uses_npu(model)) {
+    if (const Status status = ethos_u_driver::start(); !status.ok()) {
+      return status;
+    }
+  }
   if (add_operators(resolver_) != kTfLiteOk) {
     return {Error::kTflmOperator};
   }
   if (const Status status = check_operators(model); !status.ok()) {
     return status;
-  }
-  if (uses_npu(model)) {
-    if (const Status status = ethos_u_driver::start(); !status.ok()) {
-      return status;
-    }
   }
   Arena memory(arena);
   states_.load(package, memory);
@@ -52,6 +52,7 @@ Status TflmEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   if (const Status status = memory.status(); !status.ok()) {
     return status;
   }
+  stored_bytes_ = static_cast<std::size_t>(memory.used_bytes());
   const Span<std::uint8_t> tensors = memory.rest();
   arena_capacity_bytes_ = arena.size();
   interpreter_.emplace(&model, resolver_, tensors.data(), tensors.size());
@@ -114,7 +115,7 @@ Span<const std::uint8_t> TflmEngine::output(std::size_t index) {
   return {tensor(record)->data.uint8, record.bytes};
 }
 
-Status TflmEngine::infer(NpuCounters& counters) {
+Status TflmEngine::wait(NpuCounters& counters) {
   const auto place = [this](const TensorRecord& record) { return tensor(record)->data.uint8; };
   states_.restore(place);
   history_.restore(place);
@@ -130,8 +131,9 @@ Status TflmEngine::infer(NpuCounters& counters) {
 
 MemoryUse TflmEngine::memory_use() const {
   MemoryUse use;
-  use.arena_bytes = static_cast<std::uint32_t>(interpreter_->arena_used_bytes() + states_.bytes() +
-                                               history_.bytes());
+  // Both ends of the interpreter's part are aligned.
+  use.arena_bytes = static_cast<std::uint32_t>(stored_bytes_ + interpreter_->arena_used_bytes() +
+                                               2 * Arena::kAlignment);
   use.arena_capacity_bytes = static_cast<std::uint32_t>(arena_capacity_bytes_);
   use.weights_bytes = static_cast<std::uint32_t>(package_->tflite.size());
   return use;

@@ -16,10 +16,12 @@ class TflmEngine final : public Engine {
  public:
   const char* name() const override { return "tflm"; }
   bool accepts(const ModelPackage& package) const override { return !package.tflite.empty(); }
+  std::uint64_t arena_bytes(const ModelPackage& /*package*/) const override { return 0; }
   Status load(const ModelPackage& package, Span<std::uint8_t> arena) override;
   void reset_state() override;
   Span<std::uint8_t> input(std::size_t index) override;
-  Status infer(NpuCounters& counters) override;
+  void start() override {}
+  Status wait(NpuCounters& counters) override;
   Span<const std::uint8_t> output(std::size_t index) override;
   MemoryUse memory_use() const override;
 
@@ -30,6 +32,7 @@ class TflmEngine final : public Engine {
 
   const ModelPackage* package_ = nullptr;
   std::size_t arena_capacity_bytes_ = 0;
+  std::size_t stored_bytes_ = 0;  ///< States and earlier frames.
   StateStore states_;
   HistoryStore history_;
   OperatorResolver resolver_;

@@ -41,7 +41,7 @@ bool inside(Span<T> memory, std::uint64_t address, std::size_t bytes) {
 
 bool npu_reads(void* /*context*/, std::uint64_t address, void* data, std::size_t bytes) {
   if (!inside(platform::model_memory(), address, bytes) &&
-      !inside(platform::npu_sram(), address, bytes)) {
+      !inside(platform::arena_memory(), address, bytes)) {
     return false;
   }
   std::memcpy(data, reinterpret_cast<const void*>(address), bytes);
@@ -49,7 +49,7 @@ bool npu_reads(void* /*context*/, std::uint64_t address, void* data, std::size_t
 }
 
 bool npu_writes(void* /*context*/, std::uint64_t address, const void* data, std::size_t bytes) {
-  if (!inside(platform::npu_sram(), address, bytes)) {
+  if (!inside(platform::arena_memory(), address, bytes)) {
     return false;
   }
   std::memcpy(reinterpret_cast<void*>(address), data, bytes);
@@ -109,7 +109,7 @@ Span<const std::uint8_t> model_memory() {
   return {reinterpret_cast<const std::uint8_t*>(model.data()), model_bytes};
 }
 
-Span<std::uint8_t> npu_sram() { return npu_memory; }
+Span<std::uint8_t> arena_memory() { return npu_memory; }
 
 std::uint32_t npu_read(std::uint32_t offset) {
   return npu_connected ? npu_device_read(&npu, offset) : 0;

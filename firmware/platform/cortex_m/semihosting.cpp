@@ -1,4 +1,4 @@
-#include "platform/corstone300/semihosting.h"
+#include "platform/cortex_m/semihosting.h"
 
 #include <cstdint>
 #include <cstring>
@@ -36,7 +36,7 @@ std::uint32_t word(T value) {
 
 }  // namespace
 
-void corstone300::semihosting::exit(int code) {
+void cortex_m::semihosting::exit(int code) {
   const std::uint32_t arguments[] = {kApplicationExit, word(code)};
   call(kExitExtended, arguments);
   for (;;) {
@@ -44,7 +44,7 @@ void corstone300::semihosting::exit(int code) {
   }
 }
 
-bool corstone300::semihosting::command_line(char* text, std::size_t bytes) {
+bool cortex_m::semihosting::command_line(char* text, std::size_t bytes) {
   const std::uint32_t arguments[] = {word(text), word(bytes)};
   return call(kGetCommandLine, arguments) == 0;
 }

@@ -1,6 +1,7 @@
 #include <cstddef>
 
 /// Block copies with Helium, 16 bytes at a time, in place of newlib-nano's.
+#if __ARM_FEATURE_MVE
 extern "C" {
 
 [[gnu::naked, gnu::used]] void* memcpy(void* /*to*/, const void* /*from*/, std::size_t /*bytes*/) {
@@ -23,3 +24,4 @@ extern "C" {
       "2: pop {r0, pc}          \n");
 }
 }
+#endif

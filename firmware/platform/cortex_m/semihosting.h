@@ -3,7 +3,7 @@
 #include <cstddef>
 
 /// Arm semihosting (Semihosting for AArch32 and AArch64, Arm IHI 0100).
-namespace enhancer::corstone300::semihosting {
+namespace enhancer::cortex_m::semihosting {
 
 [[noreturn]] void exit(int code);
 
@@ -11,4 +11,4 @@ namespace enhancer::corstone300::semihosting {
 /// long.
 bool command_line(char* text, std::size_t bytes);
 
-}  // namespace enhancer::corstone300::semihosting
+}  // namespace enhancer::cortex_m::semihosting

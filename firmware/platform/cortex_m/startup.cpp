@@ -2,12 +2,21 @@
 #include <cstring>
 
 #include "app/application.h"
-#include "platform/corstone300/board.h"
-#include "platform/corstone300/registers.h"
-#include "platform/corstone300/semihosting.h"
+#include "platform/cortex_m/board.h"
+#include "platform/cortex_m/clock.h"
+#include "platform/cortex_m/memory.h"
+#include "platform/cortex_m/semihosting.h"
+#include "platform/cortex_m/system.h"
 #include "report/report.h"
 
 /// Reset and exceptions.
+
+/// Armv8-M checks the stack pointer against a limit.
+#if __ARM_ARCH >= 8
+#define SET_STACK_LIMIT(symbol) "ldr r2, =" symbol "\n msr msplim, r2 \n"
+#else
+#define SET_STACK_LIMIT(symbol) ""
+#endif
 
 extern "C" {
 
@@ -27,7 +36,7 @@ struct ExceptionFrame {
 
 [[noreturn]] void report_cpu_fault(const ExceptionFrame* frame, std::uint32_t exception) {
   using namespace enhancer;
-  using namespace enhancer::corstone300;
+  using namespace enhancer::cortex_m;
   const std::uint32_t pc = frame != nullptr ? frame->pc : 0;
   Report("cpu_fault")
       .add("exception", exception)
@@ -54,14 +63,12 @@ struct ExceptionFrame {
       "tst r2, r3               \n"
       "it ne                    \n"
       "movne r0, #0             \n"
-      "ldr r2, =linker_fault_stack_limit \n"
-      "msr msplim, r2           \n"
+      SET_STACK_LIMIT("linker_fault_stack_limit")
       "ldr r2, =linker_fault_stack_top   \n"
       "msr msp, r2              \n"
       "b report_cpu_fault       \n");
 }
 
-/// QEMU and the FVP both start at the vector table of the secure ITCM alias.
 using Vector = void (*)();
 constexpr int kSystemVectors = 16;
 constexpr int kIrqVectors = 64;
@@ -83,7 +90,7 @@ void Reset_Handler();
 
 [[noreturn, gnu::used]] void start_firmware() {
   using namespace enhancer;
-  using namespace enhancer::corstone300;
+  using namespace enhancer::cortex_m;
   const auto data_bytes = reinterpret_cast<std::uintptr_t>(&linker_data_end) -
                           reinterpret_cast<std::uintptr_t>(&linker_data_start);
   const auto bss_bytes = reinterpret_cast<std::uintptr_t>(&linker_bss_end) -
@@ -91,6 +98,7 @@ void Reset_Handler();
   std::memcpy(&linker_data_start, &linker_data_load, data_bytes);
   std::memset(&linker_bss_start, 0, bss_bytes);
   paint_stack();
+  // Does nothing where the CPU has none.
   constexpr std::uint32_t kLowOverheadBranches = 1U << 19;
   reg(kVectorTableOffset) = reinterpret_cast<std::uint32_t>(&vectors);
   reg(kConfigurationAndControl) = reg(kConfigurationAndControl) | kLowOverheadBranches;
@@ -99,7 +107,11 @@ void Reset_Handler();
     (*constructor)();
   }
   protect_memory();
+  constexpr std::uint32_t kEnableMemoryBusUsageFaults = 7U << 16;
+  reg(kSystemHandlerControl) = reg(kSystemHandlerControl) | kEnableMemoryBusUsageFaults;
+  start_clock();
   start_board();
+  asm volatile("cpsie i" ::: "memory");
 
   static char command_line[256];
   Error error = Error::kUsage;
@@ -114,8 +126,7 @@ void Reset_Handler();
 
 [[gnu::naked]] void Reset_Handler() {
   asm volatile(
-      "ldr r0, =linker_stack_limit   \n"
-      "msr msplim, r0           \n"
+      SET_STACK_LIMIT("linker_stack_limit")
       "ldr r0, =linker_stack_top     \n"
       "msr msp, r0              \n"
       "ldr r0, =0xE000ED88      \n"  // CPACR: full access to the FPU and MVE
@@ -129,15 +140,14 @@ void Reset_Handler();
 
 constexpr VectorTable make_vectors() {
   VectorTable table{&linker_stack_top, {}};
-  // Nothing but the two interrupts below is enabled: any other exception is a fault.
-  for (Vector& handler : table.handlers) {
-    handler = Fault_Handler;
-  }
   constexpr int kFirstHandler = 1;
   constexpr int kSysTickException = 15;
+  int exception = kFirstHandler;
+  for (Vector& handler : table.handlers) {
+    handler = exception++ < kSystemVectors ? Fault_Handler : enhancer::cortex_m::handle_interrupt;
+  }
   table.handlers[1 - kFirstHandler] = Reset_Handler;
   table.handlers[kSysTickException - kFirstHandler] = SysTick_Handler;
-  table.handlers[kSystemVectors + enhancer::corstone300::kNpuIrq - kFirstHandler] = Npu_Handler;
   return table;
 }
 

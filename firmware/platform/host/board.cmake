@@ -1,0 +1,1 @@
+set(HAS_NPU ON)
