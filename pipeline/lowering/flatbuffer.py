@@ -35,23 +35,28 @@ _SAME_SIZE = {
 # Scale and zero point the specification fixes.
 _LOGISTIC_OUTPUT = {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}
 _TANH_OUTPUT = {"int8": (1 / 128, 0), "int16": (1 / 32768, 0)}
+_SOFTMAX_OUTPUT = _LOGISTIC_OUTPUT
 # First operator version whose kernel takes these activations (TensorFlow's op_version.cc).
 _VERSION = {
     "ADD": {"int8": 2, "int16": 3},
+    "BATCH_MATMUL": {"int8": 2, "int16": 3},
     "CONCATENATION": {"int8": 2, "int16": 3},
     "CONV_2D": {"int8": 3, "int16": 4},
     "DEPTHWISE_CONV_2D": {"int8": 3, "int16": 5},
     "FULLY_CONNECTED": {"int8": 4, "int16": 11},
     "LOGISTIC": {"int8": 2, "int16": 3},
     "MAXIMUM": {"int8": 2, "int16": 4},
+    "MEAN": {"int8": 2, "int16": 3},
     "MINIMUM": {"int8": 2, "int16": 4},
     "MUL": {"int8": 2, "int16": 4},
     "QUANTIZE": {"int8": 1, "int16": 2},
     "RESHAPE": {"int8": 1, "int16": 1},
+    "SOFTMAX": {"int8": 2, "int16": 3},
     "SPLIT": {"int8": 2, "int16": 4},
     "STRIDED_SLICE": {"int8": 2, "int16": 1},
     "SUB": {"int8": 2, "int16": 5},
     "TANH": {"int8": 2, "int16": 3},
+    "TRANSPOSE": {"int8": 2, "int16": 4},
 }
 
 
@@ -241,6 +246,15 @@ class Graph:
         )
         return y
 
+    def transpose(self, x: Tensor, order: Sequence[int], *, name: str) -> Tensor:
+        """Axis k of the result is axis ``order[k]`` of `x`."""
+        if sorted(order) != list(range(len(x.shape))):
+            raise self._error(f"{name!r} orders {x.name!r} {list(x.shape)} by {list(order)}")
+        shape = tuple(x.shape[axis] for axis in order)
+        y = self._activation(name, shape, x.dtype, x.scale, x.zero_point)
+        self._operator("TRANSPOSE", (x, self._indices(f"{name}/order", order)), (y,))
+        return y
+
     def concatenation(self, tensors: Sequence[Tensor], *, name: str, axis: int = -1) -> Tensor:
         """Join tensors of one type and quantization along `axis`."""
         first = tensors[0]
@@ -304,6 +318,49 @@ class Graph:
         """Hyperbolic tangent; the output is fixed to scale 1/128 (int16: 1/32768), zero point 0."""
         y = self._activation(name, x.shape, x.dtype, *_TANH_OUTPUT[x.dtype])
         self._operator("TANH", (x,), (y,))
+        return y
+
+    def softmax(self, x: Tensor, *, name: str) -> Tensor:
+        """Over the last axis; the output's scale and zero point are fixed, as `logistic`'s."""
+        y = self._activation(name, x.shape, x.dtype, *_SOFTMAX_OUTPUT[x.dtype])
+        self._operator("SOFTMAX", (x,), (y,), beta=1.0)
+        return y
+
+    def batch_matmul(
+        self,
+        a: Tensor,
+        b: Tensor,
+        *,
+        name: str,
+        scale: float,
+        zero_point: int = 0,
+        transposed: bool = False,
+    ) -> Tensor:
+        """y[..., n, m] = a[..., n, k] @ b[..., k, m], or b[..., m, k] if `transposed`."""
+        depth, columns = (b.shape[-1], b.shape[-2]) if transposed else b.shape[-2:]
+        if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != depth or a.dtype != b.dtype:
+            raise self._error(
+                f"{name!r} multiplies {a.name!r} {a.dtype}{list(a.shape)} by {b.name!r} "
+                f"{b.dtype}{list(b.shape)}"
+            )
+        shape = (*a.shape[:-1], columns)
+        y = self._activation(name, shape, a.dtype, scale, zero_point)
+        self._operator("BATCH_MATMUL", (a, b), (y,), adjX=False, adjY=transposed)
+        return y
+
+    def mean(
+        self,
+        x: Tensor,
+        axes: Sequence[int],
+        *,
+        name: str,
+        scale: float,
+        zero_point: int = 0,
+    ) -> Tensor:
+        """Mean over some axes, which go."""
+        shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+        y = self._activation(name, shape, x.dtype, scale, zero_point)
+        self._operator("MEAN", (x, self._indices(f"{name}/axes", axes)), (y,), keepDims=False)
         return y
 
     def quantize(

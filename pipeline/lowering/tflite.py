@@ -50,7 +50,10 @@ def integer_matrix(trained: Trained, name: str) -> IntegerMatrix:
         raise InputError(f"matrix {name!r} has no weight left; lower its sparsity")
     steps, step = integer_steps(masked)
     weights = (STORED_STEPS * steps).T.copy()
-    return IntegerMatrix(weights, step / STORED_STEPS, trained.arrays[f"{name}/bias"])
+    bias = trained.arrays[f"{name}/bias"]
+    if name in trained.graph.multiplied():
+        bias = bias * trained.arrays[f"{name}/mask"].any(axis=0)
+    return IntegerMatrix(weights, step / STORED_STEPS, bias)
 
 
 def to_tflite(trained: Trained, name: str, cut: Cut = cheapest_windows) -> bytes:
@@ -116,6 +119,18 @@ class _Writer:
             y = file.slice(x[0], node.begin, node.begin + node.channels, name=name)
         elif node.op == "reshape":
             y = file.reshape(x[0], _shape(node), name=name)
+        elif node.op == "transpose":
+            moved = len(_shape(node)) - len(node.shape)
+            order = [*range(moved), *(moved + axis for axis in node.order)]
+            y = file.transpose(x[0], order, name=name)
+        elif node.op == "requantize":
+            y = file.quantize(x[0], name=name, dtype=grid.dtype, **scale)
+        elif node.op == "softmax":
+            y = file.softmax(x[0], name=name)
+        elif node.op == "matmul":
+            y = file.batch_matmul(*x, name=name, transposed=node.transposed, **scale)
+        elif node.op == "mean":
+            y = file.mean(x[0], (1, 2), name=name, **scale)
         elif node.op == "sigmoid":
             y = file.logistic(x[0], name=name)
         elif node.op == "tanh":
@@ -197,8 +212,9 @@ class _Writer:
 
 
 def _shape(node: Node) -> tuple[int, ...]:
-    """Of the TFLite tensor: ``[1, channels]`` or ``[1, 1, bands, channels]``."""
-    return (1, *node.shape) if len(node.shape) == 1 else (1, 1, *node.shape)
+    """Of the TFLite tensor: ``[1, channels]``, or four axes, of which the first are 1."""
+    axes = 2 if len(node.shape) == 1 else 4
+    return (1,) * (axes - len(node.shape)) + node.shape
 
 
 def _activation(node: Node) -> Activation:

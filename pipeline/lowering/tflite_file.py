@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 # The kernels read constants as int32 or int64 words, and the Ethos-U wants 16-byte addresses.
 _BUFFER_ALIGNMENT_BYTES = 16
 _SCHEMA_VERSION = 3
+# Options tables that are not called as the operator is.
+_OPTIONS = {"BATCH_MATMUL": "BatchMatMulOptions", "MEAN": "ReducerOptions"}
 
 
 @cache
@@ -78,7 +80,7 @@ class TfliteFile:
         record.opcodeIndex = self._opcodes.index((name, version))
         record.inputs, record.outputs = list(inputs), list(outputs)
         if options:
-            table = name.title().replace("_", "") + "Options"
+            table = _OPTIONS.get(name) or name.title().replace("_", "") + "Options"
             record.builtinOptionsType = getattr(schema().BuiltinOptions, table)
             record.builtinOptions = getattr(schema(), table + "T")(**options)
         self._graph.operators.append(record)

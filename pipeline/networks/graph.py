@@ -16,15 +16,18 @@ from pipeline.errors import InputError
 
 Op = Literal[
     "input", "state", "delay", "concat", "slice", "reshape",
-    "product", "conv", "depthwise", "sigmoid", "tanh", "mul", "add", "sub",
+    "transpose", "requantize", "product", "conv", "depthwise", "sigmoid", "tanh", "softmax",
+    "mul", "add", "sub", "matmul", "mean",
 ]  # fmt: skip
 Shape = tuple[int, ...]
 WITH_MATRIX = ("product", "conv", "depthwise")
 # What shows its input's integers again, on the input's grid.
-MOVES = ("delay", "concat", "slice", "reshape")
+MOVES = ("delay", "concat", "slice", "reshape", "transpose")
+# Channels times channels: sums up to here are exact in float32, see `pipeline.quantization.fake`.
+MATMUL_LIMIT = 128
 # Added to the variance that a normalized node divides by.
 NORM_EPSILON = 1e-3
-_INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2}
+_INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2, "matmul": 2}
 
 
 class GraphError(InputError):
@@ -39,12 +42,15 @@ class Node:
         name: of the tensor.
         op: what makes it.
         inputs: names of what it reads, all of them before it.
-        shape: of one hop, channels last: ``(channels,)`` or ``(bands, channels)``.
+        shape: of one hop, channels last: ``(channels,)``, ``(bands, channels)`` or
+            ``(heads, bands, channels)``.
         role: key of its grid in a numeric scheme; None where operator or input fix it.
         matrix: of a product (input channels to channels), a convolution over bands (the inputs of
             neighbouring bands side by side, lowest band first, to channels) or a depthwise one (a
             row of channels for every neighbour).
         begin: first channel of a slice.
+        order: of a transpose: which axis of its input each axis is.
+        transposed: whether a matmul's second operand is read with its last two axes exchanged.
         kernel: bands under a convolution, centred, zeros beyond the ends.
         delays: of a delay: how many hops ago each of the frames was that stand side by side in the
             channels.
@@ -62,6 +68,8 @@ class Node:
     role: str | None = None
     matrix: str | None = None
     begin: int = 0
+    order: tuple[int, ...] = ()
+    transposed: bool = False
     kernel: int = 1
     delays: tuple[int, ...] = ()
     relu: bool = False
@@ -142,6 +150,27 @@ class HopGraph:
     def readers(self, name: str) -> list[Node]:
         """Nodes that read a tensor."""
         return [node for node in self.nodes if name in node.inputs]
+
+    def multiplied(self) -> frozenset[str]:
+        """Matrices that make the operands of a matmul.
+
+        A column of theirs that is masked has no bias either: nobody has weights to mask it with.
+        """
+        found: set[str] = set()
+        seen: set[str] = set()
+        follow = [name for node in self.nodes if node.op == "matmul" for name in node.inputs]
+        becomes = dict(self.next_state)
+        while follow:
+            name = follow.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            node = self[name]
+            if node.matrix is not None:
+                found.add(node.matrix)
+            else:
+                follow += [becomes[name]] if node.op == "state" else node.inputs
+        return frozenset(found)
 
     def recurrences(self) -> list[frozenset[str]]:
         """Names of the nodes that lie on a way from a state to what it becomes, by recurrence."""
@@ -235,11 +264,13 @@ def _check_node(node: Node, inputs: list[Node]) -> None:
     if (
         node.op not in get_args(Op)
         or len(inputs) != expected
-        or not 1 <= len(node.shape) <= 2
+        or not 1 <= len(node.shape) <= 3
         or min(node.shape) < 1
         or node.kernel < 1
         or (node.matrix is not None) != (node.op in WITH_MATRIX)
         or (node.op == "delay") != bool(node.delays)
+        or (node.op == "transpose") != bool(node.order)
+        or (node.transposed and node.op != "matmul")
         or any(delay < 1 for delay in node.delays)
         or (inputs and _shape(node, [x.shape for x in inputs]) != node.shape)
     ):
@@ -268,7 +299,22 @@ def _shape(node: Node, x: list[Shape]) -> Shape | None:
         return node.shape if math.prod(node.shape) == math.prod(first) else None
     if node.op == "delay":
         return (*first[:-1], len(node.delays) * first[-1])
+    if node.op == "transpose":
+        every_axis = sorted(node.order) == list(range(len(first)))
+        return tuple(first[axis] for axis in node.order) if every_axis else None
+    if node.op == "matmul":
+        return _product_shape(first, x[1], node.transposed)
+    if node.op == "mean":
+        # A power of two, so that the sum is only shifted.
+        return first[1:] if len(first) == 2 and first[0] & (first[0] - 1) == 0 else None
     return first if all(shape == first for shape in x) else None
+
+
+def _product_shape(a: Shape, b: Shape, transposed: bool) -> Shape | None:
+    if len(a) != len(b) or len(a) < 2 or a[:-2] != b[:-2] or a[-1] > MATMUL_LIMIT:
+        return None
+    depth, columns = (b[-1], b[-2]) if transposed else b[-2:]
+    return (*a[:-1], columns) if depth == a[-1] else None
 
 
 class Net:
@@ -315,6 +361,15 @@ class Net:
         """The same values in another shape."""
         return self._add(name, "reshape", (x,), shape)
 
+    def transpose(self, name: str, x: Node, *order: int) -> Node:
+        """The same values with their axes in another order."""
+        shape = tuple(x.shape[axis] for axis in order)
+        return self._add(name, "transpose", (x,), shape, order=order)
+
+    def requantize(self, name: str, x: Node, role: str | None = None) -> Node:
+        """The same values on another grid."""
+        return self._add(name, "requantize", (x,), x.shape, role=role or name)
+
     def product(
         self, name: str, x: Node, channels: int, role: str, matrix: str | None = None, **how: Any
     ) -> Node:
@@ -344,6 +399,21 @@ class Net:
     def tanh(self, name: str, x: Node, role: str) -> Node:
         """Hyperbolic tangent."""
         return self._add(name, "tanh", (x,), x.shape, role=role)
+
+    def softmax(self, name: str, x: Node, role: str = "attention") -> Node:
+        """Exponentials over their sum, along the channels."""
+        return self._add(name, "softmax", (x,), x.shape, role=role)
+
+    def matmul(
+        self, name: str, a: Node, b: Node, role: str | None = None, transposed: bool = False
+    ) -> Node:
+        """Rows of `a` times columns of `b`, of its rows if `transposed`; by head."""
+        shape = (*a.shape[:-1], b.shape[-2 if transposed else -1])
+        return self._add(name, "matmul", (a, b), shape, role=role or name, transposed=transposed)
+
+    def mean(self, name: str, x: Node, role: str | None = None) -> Node:
+        """Over bands."""
+        return self._add(name, "mean", (x,), x.shape[1:], role=role or name)
 
     def mul(self, name: str, a: Node, b: Node, role: str) -> Node:
         """Elementwise product."""

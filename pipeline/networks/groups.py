@@ -3,7 +3,8 @@
 A channel that a matrix makes is a unit. Elementwise operators tie the channels of their inputs to
 each other, a state to what it becomes; whoever reads a unit owns a row for it. So removing a unit
 of a recurrent layer removes its columns, its biases, its recurrent rows and the rows with which the
-next layer reads it. Channels tied to the network's input or output are nobody's.
+next layer reads it; removing one of a query removes the key's it is multiplied with. Channels tied
+to the network's input or output are nobody's.
 """
 
 import dataclasses
@@ -12,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.networks.graph import HopGraph, Node
+from pipeline.networks.channels import FIXED, AxisUnits, Channels, UnitOf
+from pipeline.networks.graph import HopGraph
 from pipeline.networks.trained import Trained
 
 NO_UNIT = -1
-UnitOf = NDArray[np.int64]
-# The unit that stands for the outside.
-_FIXED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,71 +44,14 @@ class Group:
         units: how many.
         ties: every place they occur.
         numbers: the units, ascending, as `Channels` numbers them.
+        heads: the same for all groups that keep equally many units, as the heads of one attention.
     """
 
     name: str
     units: int
     ties: tuple[Tie, ...]
     numbers: UnitOf
-
-
-class Channels:
-    """The unit of every channel of every tensor."""
-
-    def __init__(self, graph: HopGraph) -> None:
-        self._parent = [_FIXED]
-        self._of: dict[str, UnitOf] = {}
-        places: list[tuple[str, int, UnitOf]] = []
-        for node in graph.nodes:
-            inputs = [self._of[name] for name in node.inputs]
-            made = self._channels(graph, node, inputs)
-            self._of[node.name] = made
-            if node.matrix is not None:
-                if node.op != "depthwise":
-                    places.append((node.matrix, 0, np.tile(inputs[0], node.kernel)))
-                places.append((node.matrix, 1, made))
-        for state, becomes in graph.next_state:
-            self._tie(self._of[state], self._of[becomes])
-        self._tie(self._of[graph.output], np.full(graph[graph.output].channels, _FIXED))
-        self.of = {name: self._roots(unit) for name, unit in self._of.items()}
-        self.places = [(matrix, axis, self._roots(unit)) for matrix, axis, unit in places]
-
-    def _channels(self, graph: HopGraph, node: Node, inputs: list[UnitOf]) -> UnitOf:
-        if node.op == "input":
-            return np.full(node.channels, _FIXED)
-        if node.op in ("state", "product", "conv"):
-            start = len(self._parent)
-            self._parent.extend(range(start, start + node.channels))
-            return np.arange(start, start + node.channels)
-        if node.op == "concat":
-            return np.concatenate(inputs)
-        if node.op == "slice":
-            return inputs[0][node.begin : node.begin + node.channels]
-        if node.op == "delay":
-            return np.tile(inputs[0], len(node.delays))
-        if node.op == "reshape":
-            whole = np.broadcast_to(inputs[0], graph[node.inputs[0]].shape)
-            rows = whole.reshape(-1, node.channels)
-            for row in rows[1:]:
-                self._tie(rows[0], row)
-            return rows[0]
-        for other in inputs[1:]:
-            self._tie(inputs[0], other)
-        return inputs[0]
-
-    def _root(self, unit: int) -> int:
-        while self._parent[unit] != unit:
-            self._parent[unit] = self._parent[self._parent[unit]]
-            unit = self._parent[unit]
-        return unit
-
-    def _roots(self, units: UnitOf) -> UnitOf:
-        return np.array([self._root(int(unit)) for unit in units], np.int64)
-
-    def _tie(self, these: UnitOf, those: UnitOf) -> None:
-        for a, b in zip(self._roots(these), self._roots(those), strict=True):
-            low, high = sorted((self._root(int(a)), self._root(int(b))))
-            self._parent[high] = low
+    heads: str
 
 
 def groups(graph: HopGraph) -> list[Group]:
@@ -122,13 +64,15 @@ def _groups(channels: Channels) -> list[Group]:
     for place, (_, _, unit) in enumerate(channels.places):
         for number, count in zip(*np.unique(unit, return_counts=True), strict=True):
             occurs.setdefault(int(number), []).append((place, int(count)))
-    occurs.pop(_FIXED, None)
-    together: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    occurs.pop(FIXED, None)
+    sets = channels.sets()
+    together: dict[tuple[tuple[tuple[int, int], ...], frozenset[int]], list[int]] = {}
     for number, places in occurs.items():
-        together.setdefault(tuple(places), []).append(number)
+        together.setdefault((tuple(places), sets.get(number, frozenset())), []).append(number)
     found = []
     taken: dict[str, int] = {}
-    for where, members in together.items():
+    heads: dict[tuple[tuple[int, int], ...], str] = {}
+    for (where, _), members in together.items():
         numbers = np.array(sorted(members), np.int64)
         index = {int(number): k for k, number in enumerate(numbers)}
         ties = tuple(
@@ -140,7 +84,8 @@ def _groups(channels: Channels) -> list[Group]:
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name}.{taken[name]}"
-        found.append(((*makers, where[0][0])[0], Group(name, numbers.size, ties, numbers)))
+        group = Group(name, numbers.size, ties, numbers, heads.setdefault(where, name))
+        found.append(((*makers, where[0][0])[0], group))
     return [group for _, group in sorted(found, key=lambda item: item[0])]
 
 
@@ -152,15 +97,22 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
         chosen: unit numbers by group; a group that is not named stays as it is.
 
     Raises:
-        InputError: a group would become empty; names it.
+        InputError: a group would become empty, or heads would keep unequally many; names it.
     """
     channels = Channels(trained.graph)
     arrays = dict(trained.arrays)
     gone: set[int] = set()
     index = {(matrix, axis): np.arange(unit.size) for matrix, axis, unit in channels.places}
     dropped = {place: np.zeros(positions.size, bool) for place, positions in index.items()}
+    kept_by_heads: dict[str, int] = {}
     for group in _groups(channels):
         units = chosen.get(group.name)
+        count = group.units if units is None else units.size
+        if kept_by_heads.setdefault(group.heads, count) != count:
+            raise InputError(
+                f"group {group.name!r} would keep {count} units and {group.heads!r}, which keeps "
+                f"as many, {kept_by_heads[group.heads]}; choose the same number"
+            )
         if units is None:
             continue
         if units.size == 0:
@@ -186,29 +138,46 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
 
 def _narrowed(graph: HopGraph, channels: Channels, gone: set[int]) -> HopGraph:
     """The graph without some units; every width follows."""
-    alive = {
-        name: np.array([int(u) not in gone for u in unit]) for name, unit in channels.of.items()
-    }
     nodes = []
     for node in graph.nodes:
-        shape = (*node.shape[:-1], int(alive[node.name].sum()))
-        if node.op == "reshape":
-            kept = np.broadcast_to(alive[node.inputs[0]], graph[node.inputs[0]].shape)
-            shape = (*node.shape[:-1], int(kept.sum()) // int(np.prod(node.shape[:-1])))
-        begin = int(alive[node.inputs[0]][: node.begin].sum()) if node.begin else 0
+        widths = {axis: _alive(units, gone) for axis, units in channels.of[node.name].items()}
+        shape = tuple(
+            int(widths[axis].sum()) if axis in widths else size
+            for axis, size in enumerate(node.shape)
+        )
+        begin = node.begin
+        if node.op == "slice" and len(node.shape) - 1 in channels.of[node.inputs[0]]:
+            read = channels.of[node.inputs[0]][len(node.shape) - 1]
+            begin = int(_alive(read, gone)[: node.begin].sum())
         nodes.append(dataclasses.replace(node, shape=shape, begin=begin))
     return graph.replace(nodes)
 
 
+def _alive(axis: AxisUnits, gone: set[int]) -> NDArray[np.bool_]:
+    """What stays of an axis, in the first of the places it differs between."""
+    return np.array([int(unit) not in gone for unit in axis.rows[0]])
+
+
 def remove_masked_units(trained: Trained) -> Trained:
     """Take out the units of which every tied weight is masked; the network computes the same."""
-    chosen = {}
-    for group in groups(trained.graph):
+    found, chosen = groups(trained.graph), {}
+    for group in found:
         alive = np.zeros(group.units, bool)
         for tie in group.ties:
             mask = trained.arrays[f"{tie.matrix}/mask"]
             line: NDArray[np.bool_] = np.any(mask, axis=1 - tie.axis)
             tied = tie.unit != NO_UNIT
             np.logical_or.at(alive, tie.unit[tied], line[tied])
-        chosen[group.name] = np.flatnonzero(alive)
-    return keep_units(trained, chosen)
+        chosen[group.name] = alive
+    return keep_units(trained, _as_many_each(found, chosen))
+
+
+def _as_many_each(found: list[Group], alive: dict[str, NDArray[np.bool_]]) -> dict[str, UnitOf]:
+    """Units to keep: those alive, and the first of the others until all heads have equally many."""
+    most: dict[str, int] = {}
+    for group in found:
+        most[group.heads] = max(most.get(group.heads, 0), int(alive[group.name].sum()))
+    return {
+        group.name: np.sort(np.argsort(~alive[group.name], kind="stable")[: most[group.heads]])
+        for group in found
+    }

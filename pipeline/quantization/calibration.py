@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.networks.graph import MOVES
 from pipeline.networks.trained import Trained
 from pipeline.quantization.scheme import Scheme
 
 # A measured grid reaches a little above the largest value seen.
 MARGIN = 1.1
+# Operators that training computes as the target does in 8 bits alone.
+INT8_ALONE = ("softmax", "matmul", "mean", "requantize")
 
 
 def in_scheme(trained: Trained, scheme: Scheme, features: NDArray[np.float32]) -> Trained:
@@ -20,7 +23,15 @@ def in_scheme(trained: Trained, scheme: Scheme, features: NDArray[np.float32]) -
         trained: a network trained in floating point.
         scheme: an integer scheme.
         features: network input of real audio, ``[batch, time, bands]``.
+
+    Raises:
+        InputError: the scheme has no exact arithmetic for an operator; names the node.
     """
+    for node in trained.graph.nodes:
+        if node.op in INT8_ALONE and scheme.name != "int8":
+            raise InputError(
+                f'{node.name!r}: {node.op} is exact in int8 alone; set scheme = "int8"'
+            )
     wanted: dict[str, list[str]] = {}
     for node in trained.graph.nodes:
         if node.op not in MOVES and node.role is not None and node.role not in scheme.grids:

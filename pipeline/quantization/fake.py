@@ -39,25 +39,41 @@ def on_grid(value: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
 def product_on_grid(
     product: "tf.Tensor", a: Grid | None, b: Grid | None, grid: Grid | None
 ) -> "tf.Tensor":
-    """Round a product of values on grids ``a`` and ``b`` as TensorFlow Lite's MUL does.
+    """Round products, or sums of them, of values on grids ``a`` and ``b`` as MUL does."""
+    if a is None or b is None or grid is None:
+        return product
+    return _rounded_twice(product, a.scale * b.scale, grid)
+
+
+def mean_on_grid(x: "tf.Tensor", given: Grid | None, grid: Grid | None) -> "tf.Tensor":
+    """Mean over the last but one axis, of a power of two of values, as MEAN computes it."""
+    if given is None or grid is None:
+        return tf.reduce_mean(x, axis=-2)
+    return _rounded_twice(tf.reduce_mean(x, axis=-2), given.scale / x.shape[-2], grid)
+
+
+def requantized(x: "tf.Tensor", given: Grid | None, grid: Grid | None) -> "tf.Tensor":
+    """Put values of one grid on another as QUANTIZE does."""
+    return x if given is None or grid is None else _rounded_twice(x, given.scale, grid)
+
+
+def _rounded_twice(value: "tf.Tensor", step: float, grid: Grid) -> "tf.Tensor":
+    """Round multiples of a step to a grid as TensorFlow Lite does where it multiplies nothing.
 
     Its multiplier is a 31-bit fraction followed by a shift, and each of the two rounds
     (gemmlowp): the first half up, the second half away from zero. For a power of two the fraction
-    is 1/2, so a product is halved and rounded before it is shifted to the grid, which moves some
-    values that lie just below a tie. The gradient passes inside the grid's range only.
+    is 1/2, so a value is halved and rounded before it is shifted to a coarser grid, which moves
+    some values that lie just below a tie. The gradient passes inside the grid's range only.
     """
-    if a is None or b is None or grid is None:
-        return product
-    step = a.scale * b.scale
+    half = min(2.0 * step, grid.scale)
 
     @tf.custom_gradient
     def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
         inside = tf.cast((x >= grid.minimum) & (x <= grid.maximum), x.dtype)
-        pairs = tf.floor(x * (0.5 / step) + 0.5)
-        value = _saturated(_half_away(pairs * (2.0 * step / grid.scale)), grid)
-        return value, lambda dy: dy * inside
+        halves = tf.floor(x * (1.0 / half) + 0.5)
+        return _saturated(_half_away(halves * (half / grid.scale)), grid), lambda dy: dy * inside
 
-    return rounded(product)
+    return rounded(value)
 
 
 def weight_scale(weights: "tf.Tensor") -> "tf.Tensor":

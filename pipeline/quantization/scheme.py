@@ -173,6 +173,9 @@ _ROLES = {
     "candidate": (_UNIT8, _UNIT16),
     "cell": (Grid("int8", 2 / 128), _Q3_12),
     "cell_tanh": (_UNIT8, _UNIT16),
+    # Input and output of attention's softmax.
+    "scores": (Grid("int8", 8 / 128), _Q3_12),
+    "attention": (_SHARE8, _UNIT16),
     # Input and output of the band mask's sigmoid.
     "mask_input": (Grid("int8", 8 / 128), _Q3_12),
     "mask": (_SHARE8, _UNIT16),

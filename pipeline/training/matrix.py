@@ -23,10 +23,15 @@ class Matrix(tf_keras.layers.Layer):
     """
 
     def __init__(
-        self, name: str, shape: tuple[int, int], quantized: bool, normalized: bool = False
+        self,
+        name: str,
+        shape: tuple[int, int],
+        quantized: bool,
+        normalized: bool = False,
+        multiplied: bool = False,
     ) -> None:
         super().__init__(name=name)
-        self._quantized = quantized
+        self._quantized, self._multiplied = quantized, multiplied
         self._restrictions: list[Restriction] = []
         self.kernel = self._variable("kernel", shape, "zeros")
         self.bias = self._variable("bias", shape[1:], "zeros")
@@ -105,9 +110,12 @@ class Matrix(tf_keras.layers.Layer):
 
     def bias_value(self, input_grid: Grid | None) -> "tf.Tensor":
         """Bias as the accumulator holds it when the input lies on ``input_grid``."""
+        bias = self.bias
+        if self._multiplied:
+            bias = bias * tf.reduce_max(self.mask, axis=0)
         if input_grid is None:
-            return self.bias
-        return rounded_to(self.bias, input_grid.scale * weight_scale(self._restricted()))
+            return bias
+        return rounded_to(bias, input_grid.scale * weight_scale(self._restricted()))
 
     def _restricted(self) -> "tf.Tensor":
         weights = self.kernel * self.mask

@@ -15,8 +15,9 @@ from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.networks.graph import HopGraph, Node
 from pipeline.networks.trained import check_array
-from pipeline.quantization.fake import on_grid, product_on_grid
+from pipeline.quantization.fake import mean_on_grid, on_grid, product_on_grid, requantized
 from pipeline.quantization.scheme import Scheme
+from pipeline.quantization.softmax import softmax_on_grid
 from pipeline.training.lstm import LstmKernel
 from pipeline.training.matrix import Matrix
 
@@ -41,8 +42,15 @@ class SequenceModel(tf_keras.Model):
         super().__init__(name="network")
         self.graph, self.scheme = graph, scheme
         self.grids = {name: scheme.grid(role) for name, role in graph.roles().items()}
+        multiplied = graph.multiplied()
         self.matrices = [
-            Matrix(node.matrix, graph.matrix_shape(node), scheme.quantize_weights, node.normalize)
+            Matrix(
+                node.matrix,
+                graph.matrix_shape(node),
+                scheme.quantize_weights,
+                node.normalize,
+                node.matrix in multiplied,
+            )
             for node in graph.nodes
             if node.matrix is not None
         ]
@@ -117,6 +125,20 @@ class SequenceModel(tf_keras.Model):
         if node.op == "reshape":
             leading = x[0].shape.rank - len(self.graph[node.inputs[0]].shape)
             return tf.reshape(x[0], [*_leading(x[0], leading), *node.shape])
+        if node.op == "transpose":
+            leading = x[0].shape.rank - len(node.shape)
+            order = [*range(leading), *(leading + axis for axis in node.order)]
+            return tf.transpose(x[0], order)
+        if node.op == "requantize":
+            return requantized(x[0], self.grids[node.inputs[0]], grid)
+        if node.op == "softmax":
+            return softmax_on_grid(x[0], self.grids[node.inputs[0]], grid)
+        if node.op == "matmul":
+            first, second = (self.grids[name] for name in node.inputs)
+            sums = tf.matmul(x[0], x[1], transpose_b=node.transposed)
+            return product_on_grid(sums, first, second, grid)
+        if node.op == "mean":
+            return mean_on_grid(x[0], self.grids[node.inputs[0]], grid)
         if node.op == "sigmoid":
             return on_grid(tf.sigmoid(x[0]), grid)
         if node.op == "tanh":
