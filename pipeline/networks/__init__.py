@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from pipeline.networks.attention import AttentionNet
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.keras_network import KerasNetwork
 from pipeline.networks.tinylstms import TinyLSTMs
@@ -23,6 +24,7 @@ def _network(settings: Any) -> str:
 Network = Annotated[
     Annotated[TinyLSTMs, Tag("tinylstms")]
     | Annotated[ConvNet, Tag("convnet")]
+    | Annotated[AttentionNet, Tag("attention")]
     | Annotated[KerasNetwork, Tag("keras")],
     Discriminator(_network),
 ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.networks.graph import HopGraph, Net, Node
-from pipeline.networks.settings import NetworkSettings, Positive
+from pipeline.networks.settings import NetworkSettings, Positive, glorot_uniform
 
 KERNEL = 3
 # Bands side by side at the outer and the inner resolution.
@@ -51,7 +51,8 @@ class ConvNet(NetworkSettings):
         x = net.reshape("halved", skip, self.bands // INNER, 2 * self.outer_channels)
         x = net.conv("encoder2", x, self.channels, KERNEL, relu=True, normalize=True)
         for k in range(self.blocks):
-            x = self._block(net, f"block{k + 1}", x, self.dilations[k % len(self.dilations)])
+            dilation = self.dilations[k % len(self.dilations)]
+            x = over_time(net, f"block{k + 1}", x, self.taps, dilation)
         x = net.conv("decoder2", x, 2 * self.outer_channels, KERNEL, relu=True, normalize=True)
         x = net.reshape("doubled", x, self.bands // OUTER, self.outer_channels)
         x = net.add("skipped", x, skip)
@@ -60,18 +61,14 @@ class ConvNet(NetworkSettings):
         x = net.reshape("mask_input", x, self.bands)
         return net.build(net.sigmoid("mask", x, "mask"))
 
-    def _block(self, net: Net, name: str, x: Node, dilation: int) -> Node:
-        past = net.delay(x, *(k * dilation for k in range(self.taps - 1, 0, -1)))
-        read = net.concat(f"{name}_read", past, x)
-        y = net.conv(f"{name}_conv", read, self.channels, KERNEL, normalize=True)
-        return net.add(name, x, y, relu=True)
-
     def initial(self, graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
-        """Glorot-uniform kernels (Glorot & Bengio, 2010)."""
-        random = np.random.default_rng(seed)
-        arrays = {}
-        for matrix, (rows, columns) in graph.matrices().items():
-            limit = np.sqrt(6.0 / (rows + columns))
-            kernel = random.uniform(-limit, limit, (rows, columns))
-            arrays[f"{matrix}/kernel"] = kernel.astype(np.float32)
-        return arrays
+        """Glorot-uniform kernels."""
+        return glorot_uniform(graph, seed)
+
+
+def over_time(net: Net, name: str, x: Node, taps: int, dilation: int) -> Node:
+    """A residual block: a convolution over bands and over hops, causal and dilated."""
+    past = net.delay(x, *(k * dilation for k in range(taps - 1, 0, -1)))
+    read = net.concat(f"{name}_read", past, x)
+    y = net.conv(f"{name}_conv", read, x.channels, KERNEL, normalize=True)
+    return net.add(name, x, y, relu=True)

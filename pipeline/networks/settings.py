@@ -32,3 +32,14 @@ class NetworkSettings(BaseModel):
     def initial(self, graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
         """Kernels to start training from, and biases that are not zero."""
         raise NotImplementedError
+
+
+def glorot_uniform(graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Kernels of every matrix (Glorot & Bengio, 2010)."""
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for matrix, (rows, columns) in graph.matrices().items():
+        limit = np.sqrt(6.0 / (rows + columns))
+        kernel = random.uniform(-limit, limit, (rows, columns))
+        arrays[f"{matrix}/kernel"] = kernel.astype(np.float32)
+    return arrays

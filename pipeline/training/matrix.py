@@ -112,7 +112,7 @@ class Matrix(tf_keras.layers.Layer):
         """Bias as the accumulator holds it when the input lies on ``input_grid``."""
         bias = self.bias
         if self._multiplied:
-            bias = bias * tf.reduce_max(self.mask, axis=0)
+            bias = bias * tf.stop_gradient(tf.reduce_max(self.mask, axis=0))
         if input_grid is None:
             return bias
         return rounded_to(bias, input_grid.scale * weight_scale(self._restricted()))
