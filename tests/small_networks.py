@@ -32,7 +32,7 @@ def with_ranks(trained: Trained, ranks: tuple[int, ...], seed: int = 0) -> Train
     graph, arrays = trained.graph, dict(trained.arrays)
     for k, rank in enumerate(ranks, start=1):
         if rank:
-            graph, _ = through_basis(graph, f"lstm{k}_xh", rank)
+            graph, _ = through_basis(graph, graph.readers(f"lstm{k}_xh"), rank)
     for matrix, shape in graph.matrices().items():
         kernel = arrays.get(f"{matrix}/kernel")
         if kernel is None or kernel.shape != shape:

@@ -119,5 +119,5 @@ def earlier_graph(sizes: dict[str, Any]) -> HopGraph:
     graph = TinyLSTMs.model_validate(sizes).define()
     for k, rank in enumerate(ranks, start=1):
         if rank:
-            graph, _ = through_basis(graph, f"lstm{k}_xh", rank)
+            graph, _ = through_basis(graph, graph.readers(f"lstm{k}_xh"), rank)
     return graph

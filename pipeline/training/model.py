@@ -151,7 +151,7 @@ class SequenceModel(tf_keras.Model):
         elif node.op == "sub":
             y = x[0] - x[1]
         else:
-            y = self._product(node, x[0])
+            y = self.sums(node, x[0])
         return self.finished(node, y, training)
 
     def finished(self, node: Node, y: "tf.Tensor", training: bool) -> "tf.Tensor":
@@ -167,7 +167,8 @@ class SequenceModel(tf_keras.Model):
             y = tf.clip_by_value(y, -node.limit, node.limit)
         return on_grid(tf.nn.relu(y) if node.relu else y, grid)
 
-    def _product(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
+    def sums(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
+        """What a node's matrix makes of its input, before anything is added."""
         weights = self._of[str(node.matrix)].value()
         if node.op == "product":
             return x @ weights

@@ -50,8 +50,15 @@ from pipeline.boards.package_layout import WeightsPlacement
 from pipeline.boards.protocol import FirmwareError, FirmwareLog
 from pipeline.boards.qemu import loader, semihosting
 from pipeline.boards.virtual import MODEL_ADDRESS, SOCKET_FILE, VirtualBoard, qemu_command
+from pipeline.compression.methods.prune_offline import PruneOffline
+from pipeline.dsp import FrontEnd
+from pipeline.ethosu import vela
+from pipeline.lowering.tflite import to_tflite
+from pipeline.networks.groups import remove_masked_units
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
+from tests.networks.agreement_of_views import features, in_integers
+from tests.networks.kinds import KINDS, network
 
 SOURCES = Path(__file__).parents[2] / "firmware"
 BUILD = Path(__file__).parents[2] / "build" / "firmware"
@@ -148,6 +155,22 @@ def test_earlier_frames_are_kept_for_the_inputs_that_ask_for_them(
 ) -> None:
     result = enhance(board, package(compiled_delaying), noisy[:8000])
     check_against_host(result, compiled_delaying, noisy[:8000])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_of_every_kind_masks_as_on_the_host(
+    board: VirtualBoard, kind: str, noisy: NDArray[np.int16], tmp_path: Path
+) -> None:
+    prune = PruneOffline(do="prune_offline", structure="unit", sparsity=0.4)
+    whole = in_integers(network(KINDS[kind](), 3), 3)
+    trained = remove_masked_units(prune.start(whole, features(3)))
+    assert trained.total("kernel") < whole.total("kernel")
+    path = tmp_path / "network.tflite"
+    path.write_bytes(to_tflite(trained, "network"))
+    front_end = FrontEnd(np.full(32, 0.3, np.float32), np.full(32, 0.2, np.float32))
+    compiled = Compiled(path.read_bytes(), vela.compile(path, tmp_path).path, front_end)
+    recording = noisy[:8000]
+    check_against_host(enhance(board, package(compiled), recording), compiled, recording)
 
 
 def test_weights_in_sram_leave_the_flash_port_alone(

@@ -6,48 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement_of_views import assert_all_agree, features, in_integers
+from kinds import UNITS, gru, network
 
 from pipeline.keras import tf
-from pipeline.networks.graph import HopGraph, Net
 from pipeline.networks.groups import groups, keep_units, remove_masked_units
 from pipeline.networks.rewrites import recurrent_products
-from pipeline.networks.trained import Trained
-from tests.small_networks import front_end
-
-UNITS = 16
-
-
-def gru() -> HopGraph:
-    """z, r = sigmoid([x, h] W); n = tanh([x, r h] V); h' = h + z (n - h)."""
-    net = Net()
-    x, h = net.input("features", (32,), "hidden"), net.state("h", (UNITS,), "hidden")
-    sums = net.product("gate_input", net.concat("xh", x, h), 2 * UNITS, "gate_input", "zr")
-    z, r = net.split(["z", "r"], net.sigmoid("gate", sums, "gate"))
-    read = net.concat("xrh", x, net.mul("rh", r, h, "hidden"))
-    n = net.tanh("n", net.product("n_input", read, UNITS, "candidate_input", "n"), "candidate")
-    move = net.mul("move", z, net.sub("difference", n, h), "move")
-    h_next = net.add("h_next", h, move, "hidden")
-    net.next(h, h_next)
-    return net.build(net.sigmoid("mask", net.product("out", h_next, 32, "mask_input"), "mask"))
-
-
-def network(seed: int) -> Trained:
-    random, graph, arrays = np.random.default_rng(seed), gru(), {}
-    for matrix, shape in graph.matrices().items():
-        arrays[f"{matrix}/kernel"] = random.normal(scale=0.3, size=shape).astype(np.float32)
-        arrays[f"{matrix}/bias"] = random.normal(scale=0.3, size=shape[1]).astype(np.float32)
-        arrays[f"{matrix}/mask"] = np.ones(shape, np.float32)
-    return Trained(graph, front_end(32), arrays)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_view_computes_the_same_bytes(seed: int, tmp_path: Path) -> None:
-    assert_all_agree(in_integers(network(seed), seed), tmp_path, seed)
+    assert_all_agree(in_integers(network(gru(), seed), seed), tmp_path, seed)
 
 
 @pytest.mark.parametrize("integers", [False, True])
 def test_the_scan_is_the_hop_repeated_and_its_gradient_flows(integers: bool) -> None:
-    trained = in_integers(network(1), 1) if integers else network(1)
+    trained = in_integers(network(gru(), 1), 1) if integers else network(gru(), 1)
     model, heard = trained.build(), tf.constant(features(1, 12))
     gradients, values = [], []
     for forward in (lambda: model(heard), lambda: _by_hops(model, heard)):
@@ -71,7 +44,7 @@ def _by_hops(model: object, heard: "tf.Tensor") -> "tf.Tensor":
 
 
 def test_its_units_are_removed(tmp_path: Path) -> None:
-    trained = in_integers(network(2), 2)
+    trained = in_integers(network(gru(), 2), 2)
     (group,) = groups(trained.graph)
     assert group.units == UNITS
     assert sorted((tie.matrix, tie.axis) for tie in group.ties) == [

@@ -104,14 +104,18 @@ def test_low_rank_pairs_that_save_nothing_are_refused() -> None:
 
     first = Variant(name="first", methods=pair(16))
     for second, problem in (
-        (Variant(name="second", methods=pair(384)), "reads 384 values no smaller"),
+        (Variant(name="second", methods=pair(384)), "reads 384 values, no smaller"),
         (Variant(name="second", parent="first", methods=pair(8)), "has low-rank pairs already"),
     ):
         with pytest.raises(InputError, match=f"variant 'second': .*{problem}"):
             compress.check(Config(compress=Compress(variants=(first, second))))
     convnet = ConvNet(network="convnet")
-    with pytest.raises(InputError, match="factors recurrences, and the network has none"):
-        compress.check(Config(model=convnet, compress=Compress(variants=(first,))))
+    compress.check(Config(model=convnet, compress=Compress(variants=(first,))))
+    wide = Variant(name="wide", methods=pair(384))
+    named = Variant(name="named", methods=(LowRank(do="low_rank", rank=4, matrices=("conv",)),))
+    for variant, problem in ((wide, "no matrix becomes smaller"), (named, "'conv' is no matrix")):
+        with pytest.raises(InputError, match=f"variant '{variant.name}': .*{problem}"):
+            compress.check(Config(model=convnet, compress=Compress(variants=(variant,))))
 
 
 def test_blocks_that_do_not_fit_are_refused_where_the_sizes_are_known() -> None:

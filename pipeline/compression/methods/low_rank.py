@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 from pipeline.compression.method import Method, Positive
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
-from pipeline.networks.rewrites import recurrent_products
+from pipeline.networks.rewrites import to_factor
 
 if TYPE_CHECKING:
     from pipeline.networks.trained import Trained
 
 
 class LowRank(Method):
-    """Let recurrences multiply a basis of few values, made of what they read."""
+    """Let matrices multiply a basis of few values, made of what they read."""
 
     do: Literal["low_rank"]
     rank: Positive
     """Values of the basis."""
+    matrices: tuple[str, ...] = ()
+    """Names, each factored by itself; none: what recurrences multiply, and in a network without
+    them every matrix that becomes smaller."""
 
     @property
     def kind(self) -> str:
@@ -35,16 +38,10 @@ class LowRank(Method):
             raise InputError(
                 "has low-rank pairs already; leave low_rank out, or take another parent"
             )
-        widths = [graph[name].channels for name in recurrent_products(graph)]
-        if not widths:
-            raise InputError("low_rank factors recurrences, and the network has none")
-        if self.rank >= min(widths):
-            raise InputError(
-                f"rank = {self.rank} makes a layer that reads {min(widths)} values no smaller; "
-                "choose a lower one"
-            )
+        if not any(method.resizes for method in before):
+            to_factor(graph, self.rank, self.matrices)
 
     def start(self, trained: "Trained", features: NDArray[np.float32]) -> "Trained":
         from pipeline.compression.low_rank import with_low_rank
 
-        return with_low_rank(trained, self.rank, features)
+        return with_low_rank(trained, self.rank, features, self.matrices)
