@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.networks.graph import MOVES, NORM_EPSILON, HopGraph, Net, Node
+from pipeline.networks.attention import attend
+from pipeline.networks.graph import MATMUL_LIMIT, MOVES, NORM_EPSILON, HopGraph, Net, Node
 from pipeline.networks.tinylstms import lstm_cell
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -149,9 +150,17 @@ class _Import:
             (layers.ReLU, lambda layer, x: self._activated(layer, x, "relu")),
             (layers.Activation, lambda layer, x: self._activated(layer, x, _name_of(layer))),
             (layers.Reshape, self._reshape),
+            (layers.Permute, self._permuted),
+            (layers.Softmax, self._softmax),
             (layers.ZeroPadding2D, lambda layer, x: x),
             (layers.Dropout, lambda layer, x: x),
         ]
+        attentions: dict[Any, Callable[[Any], Node]] = {
+            layers.MultiHeadAttention: self._heads,
+            layers.Attention: self._attention,
+        }
+        if type(layer) in attentions:
+            return attentions[type(layer)](layer)
         joined = {layers.Add: "add", layers.Subtract: "sub", layers.Multiply: "mul"}
         if type(layer) in joined:
             return self._joined(layer, joined[type(layer)])
@@ -160,7 +169,8 @@ class _Import:
         for kind, build in builders:
             if type(layer) is kind:
                 return build(layer, self._made[id(layer.input)])
-        known = sorted(kind.__name__ for kind in (*(k for k, _ in builders), *joined))
+        names = (*(k for k, _ in builders), *attentions, *joined)
+        known = sorted(kind.__name__ for kind in names)
         raise self._refused(layer, f"has no counterpart; known are {', '.join(known)}, Concatenate")
 
     def _refused(self, layer: Any, reason: str) -> KerasImportError:
@@ -330,13 +340,72 @@ class _Import:
     def _reshape(self, layer: Any, x: Node) -> Node:
         shape = tuple(int(size) for size in layer.output.shape[2:])
         kept = layer.target_shape[0] == -1 or layer.output.shape[1] == layer.input.shape[1]
-        if not kept or np.prod(shape) != np.prod(x.shape) or len(shape) > 2:
+        if not kept or np.prod(shape) != np.prod(x.shape) or len(shape) > 3:
             raise self._refused(
                 layer, "moves values between hops; its target shape must begin with -1 for time"
             )
         if shape == x.shape:
             return x
         return self._net.reshape(layer.name, self._changes.get(x.name, x), *shape)
+
+    def _permuted(self, layer: Any, x: Node) -> Node:
+        if layer.dims[0] != 1:
+            raise self._refused(layer, "exchanges time with other axes; its dims must begin with 1")
+        return self._net.transpose(layer.name, x, *(axis - 2 for axis in layer.dims[1:]))
+
+    def _softmax(self, layer: Any, x: Node) -> Node:
+        if layer.axis not in (-1, len(layer.output.shape) - 1):
+            raise self._refused(layer, f"has axis {layer.axis}, not the last one")
+        return self._net.softmax(layer.name, x)
+
+    def _attended(self, layer: Any) -> tuple[Node, Node, Node]:
+        """Query, value and key of an attention over bands; without a key, the value is it."""
+        call = layer.inbound_nodes[0]
+        asked = call.call_kwargs.items()
+        options = [name for name, given in asked if given is not None and given is not False]
+        tensors = _as_list(layer.input)
+        if options or len(tensors) > 3:
+            raise self._refused(layer, f"is called with {', '.join(options) or 'more'}")
+        nodes = [self._made[id(tensor)] for tensor in tensors]
+        query, value = nodes[0], nodes[min(1, len(nodes) - 1)]
+        if any(len(node.shape) < 2 for node in nodes):
+            raise self._refused(layer, "attends to other hops; reshape bands into [time, bands, n]")
+        if max(value.shape[-2], query.channels) > MATMUL_LIMIT:
+            raise self._refused(layer, f"sums over more than {MATMUL_LIMIT} bands or channels")
+        return query, value, nodes[2] if len(nodes) == 3 else value
+
+    def _attention(self, layer: Any) -> Node:
+        """softmax(query key') value, without weights."""
+        if layer.use_scale or layer.score_mode != "dot" or layer.causal:
+            raise self._refused(layer, "has a scale, a causal mask or concatenated scores")
+        query, value, key = self._attended(layer)
+        scores = self._net.matmul(f"{layer.name}_scores", query, key, "scores", transposed=True)
+        return self._net.matmul(
+            layer.name, self._net.softmax(f"{layer.name}_shares", scores), value
+        )
+
+    def _heads(self, layer: Any) -> Node:
+        """The keys' scale of 1 / sqrt(channels) becomes part of the queries' matrix."""
+        sizes = layer.get_config()
+        query, value, key = self._attended(layer)
+        over_bands = sizes["attention_axes"] in ((2,), [2], 2)
+        if not over_bands or any(len(node.shape) != 2 for node in (query, value, key)):
+            raise self._refused(layer, "does not attend over bands alone: give attention_axes=(2,)")
+        weights = iter(layer.get_weights())
+        parts = []
+        for part, x in (("query", query), ("key", key), ("value", value)):
+            kernel = next(weights).reshape(x.channels, -1)
+            bias = next(weights).ravel() if sizes["use_bias"] else None
+            if part == "query":
+                scale = np.float32(1 / np.sqrt(sizes["key_dim"]))
+                kernel, bias = kernel * scale, None if bias is None else bias * scale
+            name = f"{layer.name}_{part}"
+            self._matrix(name, kernel, bias)
+            parts.append(self._net.product(name, x, kernel.shape[1], name))
+        found = attend(self._net, layer.name, parts[0], parts[1], parts[2], sizes["num_heads"])
+        kernel = next(weights).reshape(found.channels, -1)
+        self._matrix(layer.name, kernel, next(weights) if sizes["use_bias"] else None)
+        return self._net.product(layer.name, found, kernel.shape[1], layer.name)
 
     def _joined(self, layer: Any, op: str) -> Node:
         nodes = [self._made[id(tensor)] for tensor in layer.input]

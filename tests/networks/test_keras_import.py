@@ -63,7 +63,23 @@ def convolutional() -> tf_keras.Model:
     return tf_keras.Model(features, layers.Reshape((-1, BANDS))(x))
 
 
-MODELS = {"recurrent": recurrent, "gated": gated, "convolutional": convolutional}
+def attentive() -> tf_keras.Model:
+    x = features = layers.Input((None, BANDS))
+    x = layers.Reshape((-1, BANDS // 4, 4))(x)
+    x = layers.Conv2D(8, (1, 3), padding="same", activation="relu")(x)
+    y = layers.MultiHeadAttention(2, 4, value_dim=6, attention_axes=(2,), dropout=0.1)(x, x)
+    x = layers.Add()([x, y])
+    x = layers.Add()([x, layers.Attention()([x, x])])
+    y = layers.Dense(BANDS // 4)(layers.Permute((1, 3, 2))(x))
+    y = layers.Permute((1, 3, 2))(layers.Softmax()(y))
+    x = layers.Concatenate()([x, layers.Multiply()([x, y])])
+    x = layers.Conv2D(4, (1, 1), activation="sigmoid")(x)
+    return tf_keras.Model(features, layers.Reshape((-1, BANDS))(x))
+
+
+MODELS = {
+    "recurrent": recurrent, "gated": gated, "convolutional": convolutional, "attentive": attentive,
+}  # fmt: skip
 models = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
 
 
@@ -141,6 +157,12 @@ def refused_models() -> dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]]:
         "old gru": (layers.GRU(BANDS, return_sequences=True, reset_after=False), "reset_after"),
         "limited": (layers.ReLU(max_value=6.0), "ReLU with a limit"),
         "normalization": (layers.BatchNormalization(), "does not follow"),
+        "attention over time": (
+            lambda x: layers.MultiHeadAttention(1, 8)(x, x),
+            "MultiHeadAttention.* attends to other hops; reshape bands",
+        ),
+        "time exchanged": (layers.Permute((2, 1)), "dims must begin with 1"),
+        "layer norm": (layers.LayerNormalization(), "LayerNormalization.* has no counterpart"),
         "wrong width": (layers.Dense(BANDS + 1), "expected one a band"),
     }
 
