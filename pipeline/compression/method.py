@@ -7,7 +7,7 @@ leaves are weights, masks and graphs, which every later stage understands.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,10 @@ class Method(BaseModel):
     def callbacks(self, model: "SequenceModel", plan: Plan) -> "list[Callback]":
         """What acts between the steps."""
         return []
+
+    def findings(self, model: "SequenceModel") -> dict[str, Any]:
+        """What the trained network told, for the card: JSON data."""
+        return {}
 
     def last_change(self, plan: Plan) -> int:
         """First step after which nothing but training changes the weights."""

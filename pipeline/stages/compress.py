@@ -139,6 +139,8 @@ def compress_variant(
     for matrix in model.matrices:
         matrix.settle()
     results |= {"sparsity": sparsity_of(model), "scheme": start.scheme.name}
+    for method in variant.methods:
+        results |= method.findings(model)
     trained = remove_masked_units(dataclasses.replace(start, arrays=model.get_arrays()))
     trained.save(_weights_in(models_dir, variant.name))
     discard_checkpoint(work_dir)
