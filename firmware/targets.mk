@@ -3,7 +3,6 @@
 #   make firmware-check  clang-format, clang-tidy
 #   make firmware-test   all checks of the firmware, on this machine and on the virtual board
 #   make firmware-tflm   board images with TensorFlow Lite Micro, for the models of tflite_models/
-#   make firmware-tflm-test  the tflm engine on every processor; TFLM=FOLDER takes a tree that is there
 #   make virtual-demo    enhance a noisy file on the virtual board
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
@@ -22,13 +21,13 @@ TIDY_HOST_SOURCES := $(shell find firmware/api firmware/app firmware/examples fi
 	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*' \
 	! -name tflm_messages.cpp)
 # Boards without an engine of their own in this build are compiled all the same.
-BOARDS := corstone300 mps2-m7 mps2-m4
+BOARDS := corstone300 mps2-m7 mps2-m4 alif-e7
 # Sources with the flags of the CPU they are compiled for.
 TIDY_BOARD = clang-tidy --quiet -p $(FIRMWARE_BUILD)/$(1) --extra-arg=--target=arm-none-eabi \
 	$(patsubst %,--extra-arg=-isystem%,$(shell arm-none-eabi-g++ -mcpu=$(2) -mfloat-abi=hard \
 	-E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr[^ ]*\)$$,\1,p')) $(shell find $(3) -name '*.cpp')
 
-.PHONY: firmware firmware-packages firmware-check firmware-test firmware-tflm firmware-tflm-test \
+.PHONY: firmware firmware-packages firmware-check firmware-test firmware-tflm \
 	virtual-demo firmware-results arm-runner
 
 firmware-packages:
@@ -49,7 +48,23 @@ firmware-check: firmware
 	clang-format --dry-run --Werror $(FIRMWARE_SOURCES)
 	clang-tidy --quiet -p $(FIRMWARE_BUILD)/host $(TIDY_HOST_SOURCES)
 	$(call TIDY_BOARD,corstone300,cortex-m55,firmware/platform/corstone300 firmware/platform/cortex_m)
+	$(call TIDY_BOARD,alif-e7,cortex-m55,firmware/platform/alif_e7)
 	$(call TIDY_BOARD,mps2-m4,cortex-m4,firmware/platform/mps2)
+
+# Board images with the tflm engine, for the operators of the shipped models.
+TFLM ?= $(abspath $(FIRMWARE_BUILD)/tflm)
+SHIPPED_MODELS := $(abspath $(wildcard tflite_models/*.tflite))
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+firmware-tflm: firmware
+	firmware/third_party/install_packages.sh ca-certificates curl git unzip wget
+	PATH="$(abspath $(BIN)):$$PATH" firmware/third_party/build_tflm.sh $(TFLM) cortex-m55 u55
+	PATH="$(abspath $(BIN)):$$PATH" firmware/third_party/build_tflm.sh $(TFLM) cortex-m7+fp
+	PATH="$(abspath $(BIN)):$$PATH" firmware/third_party/build_tflm.sh $(TFLM) cortex-m4+fp
+	$(foreach board,corstone300-tflm mps2-m7 mps2-m4,cmake -S firmware --preset $(board) \
+		-DCMSIS_DSP_DIR=$(CMSIS_DSP) -DTFLM_DIR=$(TFLM) -DPython3_EXECUTABLE=$(abspath $(BIN))/python \
+		"-DTFLM_MODELS=$(subst $(SPACE),;,$(SHIPPED_MODELS))" --log-level=WARNING \
+		&& cmake --build $(FIRMWARE_BUILD)/$(board) &&) true
 
 # Arm's prebuilt inference runner, to compare with.
 arm-runner: $(READY)

@@ -4,7 +4,7 @@
 #include <new>
 
 #include "api/stream_enhancer.h"
-#include "base/saturate.h"
+#include "dsp/lanes.h"
 #include "engine/arena.h"
 #include "engine/engines.h"
 #include "model/package.h"
@@ -14,8 +14,6 @@ namespace {
 
 static_assert(ENHANCER_RATE_HZ == kRateHz && ENHANCER_HOP_SAMPLES == kHopSamples);
 static_assert(ENHANCER_ALIGNMENT == Arena::kAlignment);
-
-constexpr float kFullScale = 32768.0F;
 
 /// A package and the engine that runs it.
 struct Model {
@@ -97,18 +95,14 @@ enhancer_status enhancer_process(struct enhancer_instance* memory,
                                  int16_t out[ENHANCER_HOP_SAMPLES]) {
   using namespace enhancer;
   float hop[kHopSamples];
-  for (std::size_t n = 0; n < kHopSamples; ++n) {
-    hop[n] = static_cast<float>(in[n]) / kFullScale;
-  }
+  from_pcm(in, kHopSamples, hop);
   HopCost cost;
   const Status status = state_of(memory).stream.process(hop, hop, cost);
   if (!status.ok()) {
     std::memmove(out, in, sizeof(int16_t) * kHopSamples);
     return code(status);
   }
-  for (std::size_t n = 0; n < kHopSamples; ++n) {
-    out[n] = saturate<std::int16_t>(hop[n] * kFullScale);
-  }
+  to_pcm(hop, kHopSamples, out);
   return code(kOk);
 }
 

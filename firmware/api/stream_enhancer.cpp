@@ -41,7 +41,8 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package, Schedule
   attempts_ = package.variables.size() == 0 ? 2 : 1;
   stft_.reset();
   for (Frame& frame : frames_) {
-    frame = Frame();
+    std::memset(frame.spectrum, 0, sizeof frame.spectrum);
+    std::memset(frame.features, 0, sizeof frame.features);
   }
   std::memset(mask_, 0, sizeof mask_);
   engine.reset_state();

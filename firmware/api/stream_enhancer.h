@@ -61,7 +61,7 @@ class StreamEnhancer {
   /// A hop on its way.
   struct Frame {
     Stft::Spectrum spectrum = {};
-    alignas(std::int16_t) std::uint8_t features[kMaxBandBytes] = {};
+    alignas(std::int16_t) std::uint8_t features[kPaddedBandBytes] = {};
   };
 
   void analyse(Span<const float> noisy, Frame& frame, HopCost& cost);
@@ -83,8 +83,8 @@ class StreamEnhancer {
   Frame frames_[2];
   std::size_t out_ = 0;  ///< The one that came out last.
   float hop_[kHopSamples] = {};
-  float bins_[kBins] = {};
-  alignas(std::int16_t) std::uint8_t mask_[kMaxBandBytes] = {};
+  float bins_[padded(kBins)] = {};
+  alignas(std::int16_t) std::uint8_t mask_[kPaddedBandBytes] = {};
 };
 
 }  // namespace enhancer

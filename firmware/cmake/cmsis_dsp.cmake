@@ -9,7 +9,9 @@ endif()
 set(_source "${CMSIS_DSP_DIR}/Source")
 add_library(cmsis_dsp STATIC
   ${_source}/BasicMathFunctions/arm_add_f32.c
+  ${_source}/BasicMathFunctions/arm_clip_f32.c
   ${_source}/BasicMathFunctions/arm_mult_f32.c
+  ${_source}/BasicMathFunctions/arm_offset_f32.c
   ${_source}/BasicMathFunctions/arm_scale_f32.c
   ${_source}/BasicMathFunctions/arm_sub_f32.c
   ${_source}/CommonTables/arm_common_tables.c

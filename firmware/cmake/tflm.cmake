@@ -2,7 +2,7 @@
 #   make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic TARGET_ARCH=ARCH \
 #     OPTIMIZED_KERNEL_DIR=cmsis_nn [CO_PROCESSOR=ethos_u ETHOSU_ARCH=u55] microlite
 # with the ARCH that the toolchain file names, and the driver where the board has an NPU.
-# third_party/fetch_tflm.sh pins the commits that it is built, run and checked with.
+# third_party/build_tflm.sh does that, and pins the commits that it is built, run and checked with.
 # TFLM_MODELS lists the models whose operators are linked.
 set(TFLM_MODELS "" CACHE STRING "TFLite files whose operators the tflm engine must have")
 

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cfloat>
-#include <cmath>
 #include <cstring>
 
 #include "arm_math_types.h"
-#include "base/saturate.h"
 #include "dsp/basic_math_functions.h"
 #include "dsp/fast_math_functions.h"
+#include "dsp/lanes.h"
 
 namespace enhancer {
 namespace {
@@ -18,10 +17,22 @@ void copy(Span<const T> from, T* to) {
   std::memcpy(to, from.data(), from.size() * sizeof(T));
 }
 
+template <typename T, std::size_t N>
+void clear(T (&array)[N]) {
+  std::memset(array, 0, sizeof array);
+}
+
 }  // namespace
 
 void Bands::load(const ModelPackage& package) {
   const FrontEndConstants& constants = package.front_end;
+  // Lanes behind the last band or bin index the first one, with weight zero.
+  clear(first_bin_);
+  clear(bin_count_);
+  clear(first_weight_);
+  clear(lower_band_);
+  clear(lower_);
+  clear(upper_);
   header_ = constants.header;
   features_ = package.features();
   mask_ = package.mask();
@@ -30,64 +41,60 @@ void Bands::load(const ModelPackage& package) {
   copy(constants.inverse_band_sum, inverse_band_sum_);
   copy(constants.first_bin, first_bin_);
   copy(constants.bin_count, bin_count_);
-  copy(constants.weights, weights_);
+  const float* weight = constants.weights.data();
+  std::size_t stored = 0;
+  std::size_t unseen = 0;  // Bins from here on are in no band so far.
+  for (std::size_t band = 0; band < header_.bands; ++band) {
+    first_weight_[band] = static_cast<std::uint16_t>(stored);
+    const std::size_t end = first_bin_[band] + std::size_t{bin_count_[band]};
+    for (std::size_t bin = first_bin_[band]; bin < end; ++bin) {
+      weights_[stored++] = *weight;
+      if (bin < unseen) {
+        upper_[bin] = *weight++;
+      } else {
+        lower_[bin] = *weight++;
+        lower_band_[bin] = static_cast<std::uint16_t>(band);
+      }
+    }
+    weights_[stored++] = 0;
+    unseen = std::max(unseen, end);
+  }
 }
 
 void Bands::features(Span<const float> magnitudes, float gain, Span<std::uint8_t> features) {
   const std::uint32_t bands = header_.bands;
-  const float* weights = weights_;
-  for (std::size_t band = 0; band < bands; ++band) {
-    const float* bins = magnitudes.data() + first_bin_[band];
-    float sum = 0;
-    for (std::size_t bin = 0; bin < bin_count_[band]; ++bin) {
-      sum += bins[bin] * weights[bin];
-    }
-    weights += bin_count_[band];
-    bands_[band] = std::max(sum * inverse_band_sum_[band] * gain, FLT_MIN);
-  }
+  sum_runs(magnitudes.data(), kBins - 1, weights_, {first_bin_, bin_count_, first_weight_}, bands,
+           bands_);
+  arm_mult_f32(bands_, inverse_band_sum_, bands_, bands);
+  arm_scale_f32(bands_, gain, bands_, bands);
+  arm_clip_f32(bands_, bands_, FLT_MIN, FLT_MAX, bands);
   arm_vlog_f32(bands_, bands_, bands);
   arm_scale_f32(bands_, header_.power_exponent, bands_, bands);
   arm_vexp_f32(bands_, bands_, bands);
   arm_sub_f32(bands_, mean_, bands_, bands);
   arm_mult_f32(bands_, inverse_deviation_, bands_, bands);
+  const float limit = header_.feature_limit;
+  const float inverse_scale = 1.0F / features_.scale;
   // The buffers of tensors are aligned for any type.
   if (features_.type == TensorType::kInt16) {
-    quantize_bands(reinterpret_cast<std::int16_t*>(features.data()));
+    quantize(bands_, bands, limit, inverse_scale, features_.zero_point,
+             reinterpret_cast<std::int16_t*>(features.data()));
   } else {
-    quantize_bands(reinterpret_cast<std::int8_t*>(features.data()));
+    quantize(bands_, bands, limit, inverse_scale, features_.zero_point,
+             reinterpret_cast<std::int8_t*>(features.data()));
   }
 }
 
-template <typename T>
-void Bands::quantize_bands(T* stored) const {
-  const float inverse_scale = 1.0F / features_.scale;
-  const auto zero_point = static_cast<float>(features_.zero_point);
-  for (std::size_t band = 0; band < header_.bands; ++band) {
-    const float value = std::clamp(bands_[band], -header_.feature_limit, header_.feature_limit);
-    stored[band] = saturate<T>(std::nearbyint(value * inverse_scale) + zero_point);
-  }
-}
-
-void Bands::gains(Span<const std::uint8_t> mask, Span<float> gains) const {
+void Bands::gains(Span<const std::uint8_t> mask, Span<float> gains) {
   if (mask_.type == TensorType::kInt16) {
-    spread_mask(reinterpret_cast<const std::int16_t*>(mask.data()), gains);
+    dequantize(reinterpret_cast<const std::int16_t*>(mask.data()), header_.bands, mask_.scale,
+               mask_.zero_point, bands_);
   } else {
-    spread_mask(reinterpret_cast<const std::int8_t*>(mask.data()), gains);
+    dequantize(reinterpret_cast<const std::int8_t*>(mask.data()), header_.bands, mask_.scale,
+               mask_.zero_point, bands_);
   }
-}
-
-template <typename T>
-void Bands::spread_mask(const T* stored, Span<float> gains) const {
-  std::fill(gains.begin(), gains.end(), 0.0F);
-  const float* weights = weights_;
-  for (std::size_t band = 0; band < header_.bands; ++band) {
-    const float value = mask_.scale * static_cast<float>(stored[band] - mask_.zero_point);
-    float* bins = gains.data() + first_bin_[band];
-    for (std::size_t bin = 0; bin < bin_count_[band]; ++bin) {
-      bins[bin] += value * weights[bin];
-    }
-    weights += bin_count_[band];
-  }
+  bands_[header_.bands] = 0;  // The band above the last one.
+  interpolate(bands_, lower_band_, lower_, upper_, kBins, gains.data());
 }
 
 }  // namespace enhancer

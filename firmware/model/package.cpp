@@ -85,6 +85,14 @@ Status parse_front_end(Bytes bytes, FrontEndConstants& result) {
       return malformed(Section::kFrontEnd, static_cast<std::uint32_t>(band));
     }
     weights += result.bin_count[band];
+    // Bands are in order, and no bin is in more than two.
+    const std::size_t next = band + 1;
+    const std::size_t after = band + 2;
+    if ((next < header.bands && result.first_bin[next] < result.first_bin[band]) ||
+        (after < header.bands &&
+         result.first_bin[after] < result.first_bin[band] + result.bin_count[band])) {
+      return malformed(Section::kFrontEnd, result.first_bin[band]);
+    }
   }
   return weights == header.weight_count ? kOk : malformed(Section::kFrontEnd, header.weight_count);
 }

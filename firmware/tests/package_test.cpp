@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "dsp/bands.h"
 #include "model/container.h"
 #include "package_builder.h"
 
@@ -188,9 +189,21 @@ TEST(Package, BandOutsideTheSpectrumIsMalformed) {
   EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed);
 }
 
+TEST(Package, ABinIsInAtMostTwoBandsWhichAreInOrder) {
+  for (const auto& [band, first_bin] : {std::pair{2, 32}, {0, 70}}) {
+    PackageParts parts;
+    Bytes& front_end = parts.sections[Section::kFrontEnd];
+    const std::size_t place = front_end.size() - 16 + 2 * static_cast<std::size_t>(band);
+    fake::patch(front_end, place, static_cast<std::uint16_t>(first_bin));
+    EXPECT_EQ(error_of(parts.build()), Error::kPackageMalformed) << band;
+  }
+}
+
 TEST(Package, RandomDamageWithAValidChecksumNeverEscapesItsMemory) {
   const Bytes whole = PackageParts().build();
   std::minstd_rand random(1);
+  const std::vector<float> magnitudes(padded(kBins), 0.5F);
+  Bands bands;
   for (int round = 0; round < 20000; ++round) {
     Bytes bytes = whole;
     for (int change = 0; change < 3; ++change) {
@@ -201,6 +214,13 @@ TEST(Package, RandomDamageWithAValidChecksumNeverEscapesItsMemory) {
     if (parse(bytes, package).ok()) {
       for (const TensorRecord& tensor : package.outputs) {
         EXPECT_LE(tensor.arena_offset + tensor.bytes, package.npu_job.arena_bytes);
+      }
+      if (package.has_front_end) {
+        alignas(16) std::uint8_t stored[kPaddedBandBytes] = {};
+        float gains[padded(kBins)];
+        bands.load(package);
+        bands.features({magnitudes.data(), magnitudes.size()}, 1.0F, stored);
+        bands.gains(stored, gains);
       }
     }
   }

@@ -11,6 +11,7 @@ namespace {
 enum Operation : std::uint32_t {
   kOpen = 0x01,
   kClose = 0x02,
+  kWriteCharacter = 0x03,
   kWrite = 0x05,
   kRead = 0x06,
   kSeek = 0x0A,
@@ -41,6 +42,12 @@ void cortex_m::semihosting::exit(int code) {
   call(kExitExtended, arguments);
   for (;;) {
     asm volatile("wfi");
+  }
+}
+
+void cortex_m::semihosting::write(Span<const char> text) {
+  for (const char& character : text) {
+    call(kWriteCharacter, &character);
   }
 }
 
