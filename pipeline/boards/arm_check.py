@@ -19,9 +19,9 @@ import numpy as np
 
 from pipeline.boards.arm_runner import ArmRunner
 from pipeline.boards.board_options import PLUGIN, models_in
-from pipeline.boards.deployment import DeploymentCard, card_path
 from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
 from pipeline.runners import Array, HopModel, ModelInterface
@@ -94,18 +94,18 @@ def compare(model: Path, runner: ArmRunner, hops: int) -> list[Comparison]:
         TargetError, EthosUError: the model or its card is not sound, or Vela cannot map it.
         BoardError: Arm's runner failed.
     """
-    card = DeploymentCard.read(card_path(model))
+    deployed = Deployed.load(model)
     reference = TfliteRunner(model)
     with tempfile.TemporaryDirectory() as scratch:
         compiled = vela.compile(
-            model, Path(scratch), "ethos-u55-128", memory_mode=card.memory_mode
+            model, Path(scratch), "ethos-u55-128", memory_mode=deployed.card.memory_mode
         ).path
         forms = [
             Comparison(True, compiled.read_bytes(), EmulatorRunner(compiled)),
             Comparison(False, model.read_bytes(), reference),
         ]
     noisy = board_mixtures(per_snr=1)[0].noisy
-    _, features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), card.to_front_end())
+    _, features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), deployed.front_end)
     roles = HopModel.of(reference)
     stored = reference.inputs[roles.features].quantize(features)
     states = {name: reference.inputs[name].zeros() for name in roles.states}

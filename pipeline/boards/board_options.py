@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.boards.board import Board, BoardError
-from pipeline.boards.deployment import MEMORY_MODES, CompileTarget
+from pipeline.boards.deployment import CompileTarget
 from pipeline.boards.fvp import FvpBoard
 from pipeline.boards.npu_model import CountedJobs, EmulatedNpu
 from pipeline.boards.virtual import VirtualBoard
+from pipeline.deployed import MEMORY_MODES
 from pipeline.ethosu.accelerator import ACCELERATORS, get_accelerator
 from pipeline.ethosu.vela_config import ARM
 

@@ -31,6 +31,7 @@ from pipeline.boards.firmware_image import ImageSize, image_size
 from pipeline.boards.mixtures import board_mixtures, to_pcm
 from pipeline.boards.virtual import TICKS_PER_INSTRUCTION
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES, RATE_HZ
 from pipeline.errors import InputError
 from pipeline.ethosu import memory_system
@@ -64,7 +65,8 @@ def _run(options: argparse.Namespace) -> None:
     rows = {}
     with tempfile.TemporaryDirectory() as scratch, Reporter(_QUIET_S) as report:
         for model in models:
-            package = package_model(model, Path(scratch), target)
+            deployed = Deployed.load(model)
+            package = package_model(deployed, Path(scratch), target, front_end=deployed.front_end)
             watched = with_progress(board, functools.partial(report, model.stem, total=hops))
             rows[model.stem] = measure(watched, package, noisy)
             _write(outputs[model.stem], rows[model.stem].result.samples)

@@ -30,9 +30,7 @@ from pipeline.boards.board_options import (
 from pipeline.boards.deployment import (
     ENGINES,
     CompileTarget,
-    DeploymentCard,
     Engine,
-    card_path,
     measure,
     package_model,
 )
@@ -43,6 +41,7 @@ from pipeline.boards.npu_model import EmulatedNpu
 from pipeline.boards.tables import EngineRow, engine_table
 from pipeline.boards.virtual import VirtualBoard
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES
 from pipeline.ethosu.accelerator import get_accelerator
 from pipeline.runners.tflite import TfliteRunner
@@ -118,10 +117,11 @@ def check(
         TargetError, EthosUError: the model or its card is not sound, or Vela cannot map it.
         BoardError, FirmwareError: the board or the firmware failed, or lacks the engine.
     """
-    front_end = DeploymentCard.read(card_path(model)).to_front_end()
+    deployed = Deployed.load(model)
+    front_end = deployed.front_end
     noisy = board_mixtures(per_snr=1)[0].noisy[_FIRST_SAMPLE:][: hops * HOP_SAMPLES]
     with tempfile.TemporaryDirectory() as scratch:
-        package = package_model(model, Path(scratch), target, engine=engine)
+        package = package_model(deployed, Path(scratch), target, engine=engine, front_end=front_end)
     measured = measure(open_board(engine, processor, target), package, noisy)
     agreement = compare_with_host(measured.result, TfliteRunner(model), front_end, noisy)
     ticks_per_second = measured.result.log.start.ticks_per_second

@@ -29,8 +29,9 @@ from pipeline.boards.board_options import (
     open_board,
     with_progress,
 )
-from pipeline.boards.deployment import compiled_form, is_compiled, package_model
+from pipeline.boards.deployment import compiled_form, package_model
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed
 from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.progress import Reporter
 from pipeline.runners import Array, TargetError, TensorSpec, states_of
@@ -65,9 +66,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    target = compile_target(options)
+    model, target = Deployed.load(options.model), compile_target(options)
     with tempfile.TemporaryDirectory() as scratch, Reporter(_QUIET_S) as report:
-        package = package_model(options.model, Path(scratch), target, has_front_end=False)
+        package = package_model(model, Path(scratch), target, front_end=None)
         inputs = (
             read_inputs(options.inputs, package.inputs)
             if options.inputs
@@ -76,12 +77,12 @@ def _run(options: argparse.Namespace) -> int:
         watched = functools.partial(report, options.model.stem, total=len(inputs))
         outputs, log = infer(with_progress(open_board(options), watched), package, inputs)
         compiled = compiled_form(
-            options.model, Path(scratch), target, options.memory_mode or "Shared_Sram"
+            model, Path(scratch), target, options.memory_mode or model.card.memory_mode
         )
         emulator = EmulatorRunner(compiled)
     states = {name: emulator.inputs[name].zeros() for name in states_of(emulator)}
     expected = {"the emulator": run_reference(emulator.step, states, inputs)}
-    if not is_compiled(options.model):
+    if not model.is_compiled:
         with GoldenProcess("tflm", options.model) as golden:
             expected["TFLite Micro"] = run_reference(golden.invoke, states, inputs)
     assert log.summary is not None

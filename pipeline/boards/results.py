@@ -27,8 +27,6 @@ from pipeline.boards.board_options import (
 )
 from pipeline.boards.deployment import (
     CompileTarget,
-    DeploymentCard,
-    card_path,
     measure,
     package_model,
 )
@@ -37,6 +35,7 @@ from pipeline.boards.journal import Journal, Row
 from pipeline.boards.mixtures import BoardMixture, board_mixtures
 from pipeline.boards.tables import cost_table, quality_table
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed, card_path
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
 from pipeline.runners.tflite import TfliteRunner
@@ -99,9 +98,10 @@ class _Evaluator:
         self._board = board
         self._run = run
         self._name = model.stem
-        self._package = package_model(model, scratch, target)
+        deployed = Deployed.load(model)
+        self._front_end = deployed.front_end
+        self._package = package_model(deployed, scratch, target, front_end=self._front_end)
         self._host = TfliteRunner(model)
-        self._front_end = DeploymentCard.read(card_path(model)).to_front_end()
 
     def evaluate(self, mixture: BoardMixture) -> Row:
         measured = measure(self._board, self._package, mixture.noisy)

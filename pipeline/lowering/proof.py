@@ -1,12 +1,12 @@
 """Evidence that an integer model computes what was trained, over real audio."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.corpora.testset import Mixture
+from pipeline.deployed import IntegerDifference, MaskDifference, Proof
 from pipeline.dsp import analyse, enhance
 from pipeline.keras import tf
 from pipeline.lowering.tflite import integer_matrix
@@ -20,9 +20,7 @@ from pipeline.training.model import SequenceModel
 Array = NDArray[np.float32]
 
 
-def prove(
-    trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: int
-) -> dict[str, Any]:
+def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: int) -> Proof:
     """Compare training, TFLite and TFLite Micro on at least ``frames`` streamed frames.
 
     Args:
@@ -58,22 +56,20 @@ def prove(
         mismatching += int(np.count_nonzero(step))
         worst_lsb = max(worst_lsb, int(step.max()))
     difference = np.concatenate(differences)
-    return {
-        "weights_equal_training": True,
-        "keras_vs_tflite": {
-            "frames": compared,
-            "mask_mean_abs": float(difference.mean()),
-            "mask_worst_abs": float(difference.max()),
-            "si_sdr_keras_db": float(np.mean(keras_db)),
-            "si_sdr_tflite_db": float(np.mean(tflite_db)),
-        },
-        "tflite_vs_tflm": {
-            "values": values,
-            "mismatching": mismatching,
-            "worst_lsb": worst_lsb,
-        },
-        "tflm_arena_bytes": tflm.arena_used_bytes(),
-    }
+    return Proof(
+        weights_equal_training=True,
+        keras_vs_tflite=MaskDifference(
+            frames=compared,
+            mask_mean_abs=float(difference.mean()),
+            mask_worst_abs=float(difference.max()),
+            si_sdr_keras_db=float(np.mean(keras_db)),
+            si_sdr_tflite_db=float(np.mean(tflite_db)),
+        ),
+        tflite_vs_tflm=IntegerDifference(
+            values=values, mismatching=mismatching, worst_lsb=worst_lsb
+        ),
+        tflm_arena_bytes=tflm.arena_used_bytes(),
+    )
 
 
 def _si_sdr_db(mixture: Mixture, trained: Trained, mask: Array) -> float:

@@ -14,15 +14,23 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.deployed import Comparison, IntegerDifference
 from pipeline.errors import InputError
+from pipeline.ethosu.errors import GoldenError
+from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.ethosu.weight_statistics import weight_tensors
 from pipeline.keras import tf, tf_keras
+from pipeline.runners.tflite import TfliteRunner
+
+COMPARED_INFERENCES = 32
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -135,10 +143,14 @@ class StepReport:
 
 @dataclasses.dataclass(frozen=True)
 class Produced:
-    """An int8 TFLite file and how it came about, step by step."""
+    """An int8 TFLite file, how it came about step by step, and how far its runtimes agree.
+
+    There is no proof of a model that one of the runtimes refuses.
+    """
 
     tflite: bytes
     reports: tuple[StepReport, ...]
+    proof: Comparison | None
 
 
 def load_problem(place: str, seed: int) -> Problem:
@@ -199,7 +211,31 @@ def produce(
             weights = _statistics(model)
         reports.append(StepReport(step.do, weights, scores))
         on_step(reports[-1])
-    return Produced(tflite, tuple(reports))
+    return Produced(tflite, tuple(reports), _compared(tflite))
+
+
+def _compared(tflite: bytes) -> Comparison | None:
+    """TFLite's kernels beside TFLite Micro's on integers over each input's whole range."""
+    rng = np.random.default_rng(0)
+    values = mismatching = worst_lsb = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(tflite)
+        try:
+            with GoldenProcess("tflite", path) as ours, GoldenProcess("tflm", path) as theirs:
+                specs = TfliteRunner(tflite).inputs.items()
+                for _ in range(COMPARED_INFERENCES):
+                    inputs = {n: rng.integers(-128, 128, s.shape, np.int8) for n, s in specs}
+                    outputs = theirs.invoke(inputs)
+                    for name, expected in ours.invoke(inputs).items():
+                        step = np.abs(expected.astype(np.int32) - outputs[name].astype(np.int32))
+                        values += step.size
+                        mismatching += int(np.count_nonzero(step))
+                        worst_lsb = max(worst_lsb, int(step.max()))
+        except GoldenError:
+            return None
+    difference = IntegerDifference(values=values, mismatching=mismatching, worst_lsb=worst_lsb)
+    return Comparison(tflite_vs_tflm=difference)
 
 
 def _run(

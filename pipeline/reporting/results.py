@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from pipeline.deployed import Count, Proof
 from pipeline.errors import InputError
 
 DENSE_FLOAT = "dense_float"
@@ -17,9 +18,6 @@ class ResultsError(InputError):
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class Validation(_Record):
@@ -49,32 +47,10 @@ class Compressed(Training):
     scheme: str
 
 
-class MaskDifference(_Record):
-    """Keras fake-quantized network against the TFLite model."""
-
-    frames: Count
-    mask_mean_abs: FiniteFloat
-    mask_worst_abs: FiniteFloat
-    si_sdr_keras_db: FiniteFloat
-    si_sdr_tflite_db: FiniteFloat
-
-
-class IntegerDifference(_Record):
-    """TFLite reference kernels against TFLite Micro."""
-
-    values: Count
-    mismatching: Count
-    worst_lsb: Count
-
-
-class Converted(_Record):
-    """A TFLite model and the proofs that came with it."""
+class Converted(Proof):
+    """A TFLite model and the proof that came with it."""
 
     tflite_bytes: Count
-    weights_equal_training: bool
-    keras_vs_tflite: MaskDifference
-    tflite_vs_tflm: IntegerDifference
-    tflm_arena_bytes: Count
 
 
 class Flash(_Record):

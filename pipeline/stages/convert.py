@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artefacts import RunDir, stage, write_atomically, write_json
+from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
 from pipeline.config import Config
 from pipeline.corpora.testset import Mixture
+from pipeline.deployed import Card, Deployed, FrontEndRecord
 from pipeline.lowering.tflite import integer_matrix, to_tflite
 from pipeline.lowering.unit_order import narrow_windows
 from pipeline.networks.trained import Trained
@@ -30,13 +31,12 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             trained = Trained.load(weights_path(run_dir, variant.name))
             path = work_dir / f"{variant.name}.tflite"
             results[variant.name] = write_model(trained, path, mixtures)
-            write_json(work_dir / f"{variant.name}.card.json", results[variant.name])
             report("convert", done, len(config.compress.variants))
     return results
 
 
 def write_model(trained: Trained, path: Path, mixtures: Sequence[Mixture]) -> dict[str, Any]:
-    """Write a network as a one-hop integer TFLite model, and prove it.
+    """Write a network as a deployed model: one hop in integers, proven.
 
     Args:
         trained: a compressed network.
@@ -50,12 +50,14 @@ def write_model(trained: Trained, path: Path, mixtures: Sequence[Mixture]) -> di
 
     trained = narrow_windows(trained)
     model = to_tflite(trained, path.stem)
-    write_atomically(path, model)
+    proof = prove(trained, model, mixtures, PROOF_FRAMES)
+    front_end = FrontEndRecord.of(trained.front_end)
+    Deployed.write(path, model, Card(producer="lowering", front_end=front_end, proof=proof))
     return {
         "tflite_bytes": len(model),
         "scheme": trained.scheme.name,
         "zero_weights": _zero_share(trained),
-    } | prove(trained, model, mixtures, PROOF_FRAMES)
+    } | proof.model_dump()
 
 
 def model_path(run_dir: RunDir, name: str) -> Path:

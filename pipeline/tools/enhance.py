@@ -230,17 +230,15 @@ def _model_path(model: str, peers: tuple[str, ...]) -> Path:
 def _integer_maker(
     model: Path, through: Literal["tflite", "tflm", "emulator"], scratch: Path
 ) -> Callable[[], ChannelEnhancer]:
-    from pipeline.boards.deployment import DeploymentCard, card_path
+    from pipeline.deployed import Deployed
     from pipeline.ethosu import vela
     from pipeline.runners import HopStream
     from pipeline.runners.by_name import load_runner
 
-    card = DeploymentCard.read(card_path(model))
-    front_end, compiled = card.to_front_end(), model
+    deployed = Deployed.load(model)
+    front_end, compiled = deployed.front_end, model
     if through == "emulator":
-        compiled = vela.compile(
-            model, scratch, "ethos-u55-128", "Ethos_U55_High_End_Embedded", card.memory_mode
-        ).path
+        compiled = vela.compile(model, scratch, memory_mode=deployed.card.memory_mode).path
     runner = load_runner(through, model, compiled)
     return lambda: StreamingEnhancer(front_end, HopStream(runner).real)
 
@@ -279,9 +277,11 @@ def _board_maker(
     from pipeline.boards.mixtures import FULL_SCALE as INT16_SCALE
     from pipeline.boards.mixtures import to_pcm
     from pipeline.boards.virtual import VirtualBoard
+    from pipeline.deployed import Deployed
 
     board = VirtualBoard(board_files.firmware, board_files.plugin)
-    package = package_model(model, scratch)
+    deployed = Deployed.load(model)
+    package = package_model(deployed, scratch, front_end=deployed.front_end)
 
     def on_board(samples: Array) -> Array:
         enhanced = enhance(board, package, to_pcm(samples)).samples

@@ -3,8 +3,8 @@
 python -m pipeline.package tflite_models/weight80.tflite -o weight80.package
 python -m pipeline.package keywords.tflite -o keywords.package --accelerator ethos-u55-64
 
-A model with a card beside it (<model>.card.json) is packaged with its front end and enhances audio;
-any other is packaged alone, to be run. docs/firmware.md describes the file.
+A model whose card (<model>.card.json beside it) has a front end is packaged with it and enhances
+audio; any other is packaged alone, to be run. docs/firmware.md describes the file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from pipeline.boards.board_options import add_target_options, compile_target
-from pipeline.boards.deployment import ENGINES, card_path, package_model
+from pipeline.boards.deployment import ENGINES, package_model
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Deployed
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,20 +33,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="npu", help="default: %(default)s")
     add_target_options(parser)
     options = parser.parse_args(arguments)
-    has_front_end = card_path(options.model).is_file()
     with reported_errors():
+        model = Deployed.load(options.model)
+        front_end = model.front_end if model.card.front_end else None
         with tempfile.TemporaryDirectory() as scratch:
             package = package_model(
-                options.model,
+                model,
                 Path(scratch),
                 compile_target(options),
                 engine=options.engine,
-                has_front_end=has_front_end,
+                front_end=front_end,
             )
         partial = options.out.with_name(f".{options.out.name}.partial")
         partial.write_bytes(package.content)
         os.replace(partial, options.out)
-    kind = "an enhancer with its front end" if has_front_end else "a model without front end"
+    kind = "an enhancer with its front end" if front_end else "a model without front end"
     print(f"{options.out}: {len(package.content):,} bytes, {kind}")
 
 

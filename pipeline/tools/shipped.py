@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.artefacts import RunDir, write_json
 from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
+from pipeline.deployed import Deployed
 from pipeline.errors import InputError
 from pipeline.networks.trained import Trained
 from pipeline.stages import compress, prepare, train
@@ -34,21 +35,16 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
         {"seed": config.seed, "config": cards["train"].config, "versions": cards["train"].versions}
         | {"results": cards["train"].results},
     )
-    front_end = Trained.load(run_dir.path("train") / train.WEIGHTS).front_end
     for variant in config.compress.variants:
-        shutil.copy(model_path(run_dir, variant.name), folder)
+        converted = Deployed.load(model_path(run_dir, variant.name))
         shutil.copy(compress.weights_path(run_dir, variant.name), folder)
-        write_json(
-            folder / f"{variant.name}.card.json",
+        Deployed.write(
+            folder / converted.tflite.name,
+            converted.tflite.read_bytes(),
+            converted.card,
             {
                 "seed": config.seed,
                 "variant": variant.model_dump(),
-                "memory_mode": config.compile.memory_modes[0],
-                "front_end": {
-                    "mean": front_end.mean.tolist(),
-                    "deviation": front_end.deviation.tolist(),
-                    "conditioned": front_end.conditioned,
-                },
                 "config": cards["compress"].config,
                 "versions": cards["compress"].versions,
             }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.artefacts import tool_versions, write_atomically, write_json
+from pipeline.artefacts import tool_versions
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.deployed import Card, Deployed, card_path
 from pipeline.producers.tfmot import ProducerError, Step, StepReport, load_problem, produce
 
 
@@ -72,11 +72,11 @@ def main(arguments: list[str] | None = None) -> None:
         produced = produce(problem, project.steps, project.seed, announce)
         options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{project.name}.tflite"
-        card = _card(project, produced.tflite, produced.reports)
-        write_atomically(path, produced.tflite)
-        write_json(path.with_suffix(".card.json"), card)
+        more = _card(project, produced.tflite, produced.reports)
+        card = Card(producer="tfmot", proof=produced.proof)
+        Deployed.write(path, produced.tflite, card, more)
     if options.json:
-        print(json.dumps(card, indent=1))
+        print(card_path(path).read_text(encoding="utf-8"), end="")
     else:
         Console().print(_table(produced.reports))
         print(f"{path}: {len(produced.tflite):,} bytes")
@@ -98,7 +98,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _card(project: Project, tflite: bytes, reports: tuple[StepReport, ...]) -> dict[str, Any]:
     return {
         "name": project.name,
-        "producer": "tfmot",
         "config": project.model_dump(mode="json"),
         "sha256": hashlib.sha256(tflite).hexdigest(),
         "tflite_bytes": len(tflite),

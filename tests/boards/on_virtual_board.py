@@ -33,7 +33,7 @@ from pipeline.boards.board import (
     enhance,
     run_command,
 )
-from pipeline.boards.deployment import DeploymentCard, card_path, package_model
+from pipeline.boards.deployment import package_model
 from pipeline.boards.firmware_image import image_size
 from pipeline.boards.memory_timing import HIGH_END_EMBEDDED
 from pipeline.boards.mixtures import board_mixtures
@@ -51,6 +51,7 @@ from pipeline.boards.protocol import FirmwareError, FirmwareLog
 from pipeline.boards.qemu import loader, semihosting
 from pipeline.boards.virtual import MODEL_ADDRESS, SOCKET_FILE, VirtualBoard, qemu_command
 from pipeline.compression.methods.prune_offline import PruneOffline
+from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
 from pipeline.lowering.tflite import to_tflite
@@ -629,8 +630,9 @@ def test_shipped_models_enhance_speech_as_on_the_host(
     board: VirtualBoard, model: Path, tmp_path: Path
 ) -> None:
     noisy = board_mixtures(per_snr=1)[0].noisy[:16_000]
-    result = enhance(board, package_model(model, tmp_path), noisy)
-    front_end = DeploymentCard.read(card_path(model)).to_front_end()
+    deployed = Deployed.load(model)
+    front_end = deployed.front_end
+    result = enhance(board, package_model(deployed, tmp_path, front_end=front_end), noisy)
     agreement = compare_with_host(result, TfliteRunner(model), front_end, noisy)
     assert agreement.mask_mismatches == 0
     assert agreement.feature_steps <= FEATURE_LSB

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ethosu_reference import ACCELERATOR_MACS, vela_compile
 
-from pipeline.boards.deployment import DeploymentCard, card_path
 from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
+from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES, analyse
 from pipeline.runners import HopModel, Runner
 from pipeline.runners.emulator import EmulatorRunner
@@ -55,7 +55,7 @@ def prove(model: Path, macs: int, reference: Runner, noisy: NDArray[np.float32])
     """Stream through the emulator and the reference, each with its own state."""
     emulator = EmulatorRunner(vela_compile(model.read_bytes(), macs))
     roles = HopModel.of(emulator)
-    _, real = analyse(noisy, DeploymentCard.read(card_path(model)).to_front_end())
+    _, real = analyse(noisy, Deployed.load(model).front_end)
     features = emulator.inputs[roles.features].quantize(real[: len(noisy) // HOP_SAMPLES])
     ours = theirs = {name: emulator.inputs[name].zeros() for name in roles.states}
     compared = mismatching = 0

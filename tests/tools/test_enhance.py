@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.boards.deployment import DeploymentCard, card_path
+from pipeline.deployed import Deployed
 from pipeline.dsp import enhance
 from pipeline.runners import HopStream
 from pipeline.runners.tflite import TfliteRunner
@@ -31,7 +31,7 @@ def results_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> list
 
 def expected(noisy: np.ndarray) -> np.ndarray:
     model = Path("tflite_models") / f"{MODEL}.tflite"
-    front_end = DeploymentCard.read(card_path(model)).to_front_end()
+    front_end = Deployed.load(model).front_end
     enhanced = enhance(noisy, front_end, HopStream(TfliteRunner(model)).real)
     return np.rint(enhanced * 32768).astype(int)
 
