@@ -1,9 +1,12 @@
-"""Run directory, stage cards and atomic outputs.
+"""The store of finished items, with their cards: what is there is whole and is not made again.
 
-A run directory holds one folder a stage, with a ``card.json`` that says what made it. A stage
-writes to ``.<stage>.partial`` and is renamed when it is complete, so a folder that carries the
-stage's name is always whole. The partial folder survives a kill: a stage may keep checkpoints in
-it and find them again, as long as its settings and inputs are the same.
+An item is what a stage makes of one model (``compress/weight80``) or of the run as a whole
+(``train``). Its folder in the run directory holds its files and a ``card.json`` that says what made
+it. Its key is made of all that decides it: settings, the model's own variant, contents of the items
+it reads and of the files that settings name, tool versions, the version of the stage. An item is
+written to a hidden folder beside its place and renamed when it is complete, so a folder that
+carries its name is always whole. The hidden folder survives a kill: a stage may keep checkpoints in
+it and find them again, as long as the key is the same.
 """
 
 import dataclasses
@@ -22,6 +25,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.digests import Digests, sha256_file
 from pipeline.errors import PipelineError
+from pipeline.models import Model, models
 
 CARD_NAME = "card.json"
 DIGESTS_NAME = ".digests.json"
@@ -36,7 +40,7 @@ TOOLS = (
 
 
 class ArtefactError(PipelineError, RuntimeError):
-    """An earlier stage's output is missing or damaged."""
+    """An item that is read is missing or damaged."""
 
 
 def sha256_json(value: Any) -> str:
@@ -63,120 +67,234 @@ def tool_versions() -> dict[str, str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class StageCard:
-    """What a finished stage did.
+class Card:
+    """What a finished item is and what made it.
 
     Attributes:
-        stage: stage name.
-        key: SHA-256 over settings, seed, inputs, files and tool versions; equal key, equal result.
-        seed: the run's seed.
-        config: the settings the stage depends on.
-        inputs: key of each earlier stage it read.
-        outputs: SHA-256 of each file it wrote.
+        item: its name.
+        key: SHA-256 over all that decides it; equal key, equal result.
+        config: the settings it depends on.
+        inputs: digest of each item it read.
+        outputs: SHA-256 of each of its files.
         versions: tool versions.
         wall_s: time taken, seconds.
         results: the stage's own numbers.
         files: SHA-256 of what each setting names that points to a file or folder.
     """
 
-    stage: str
+    item: str
     key: str
-    seed: int
     config: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, str]
     versions: dict[str, str]
     wall_s: float
     results: dict[str, Any]
-    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Of what it is made from and of its contents, for what reads it."""
+        return sha256_json([self.key, self.outputs])
 
 
 @dataclasses.dataclass(frozen=True)
 class RunDir:
-    """A folder of stage folders."""
+    """A folder of items."""
 
     root: Path
 
-    def path(self, stage: str) -> Path:
-        """Folder of a finished stage."""
-        return self.root / stage
+    def path(self, item: str) -> Path:
+        """Folder of a finished item."""
+        return self.root / item
 
-    def partial(self, stage: str) -> Path:
-        """Folder a stage works in until it is finished."""
-        return self.root / f".{stage}.partial"
+    def partial(self, item: str) -> Path:
+        """Folder an item is made in until it is finished."""
+        path = self.path(item)
+        return path.with_name(f".{path.name}.partial")
 
-    def card(self, stage: str) -> StageCard:
-        """Card of a finished stage.
+    def card(self, item: str) -> Card:
+        """Card of a finished item.
 
         Raises:
-            ArtefactError: the stage has not run, or its card is damaged.
+            ArtefactError: it has not been made, or its card is damaged.
         """
-        path = self.path(stage) / CARD_NAME
+        path = self.path(item) / CARD_NAME
+        stage = item.partition("/")[0]
         try:
-            return StageCard(**json.loads(path.read_text(encoding="utf-8")))
+            return Card(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise ArtefactError(
                 f"{path} does not exist: run `python -m pipeline.{stage} --run-dir {self.root}`"
             ) from error
         except (ValueError, TypeError) as error:
-            raise ArtefactError(
-                f"{path}: not a stage card ({error}); delete {path.parent}"
-            ) from error
+            raise ArtefactError(f"{path}: not a card ({error}); delete {path.parent}") from error
+
+    @property
+    def corpus(self) -> Path:
+        """The prepared corpus."""
+        return self.path("prepare") / "corpus"
+
+    @property
+    def front_end(self) -> Path:
+        """The front end measured on it."""
+        return self.path("prepare") / "front_end.safetensors"
+
+    @property
+    def dense(self) -> Path:
+        """The dense floating-point network."""
+        return self.path("train") / "dense.safetensors"
+
+    def weights(self, model: str) -> Path:
+        """A compressed network."""
+        return self.path(f"compress/{model}") / f"{model}.safetensors"
+
+    def tflite(self, model: str) -> Path:
+        """A model as TFLite, its card beside it."""
+        return self.path(f"convert/{model}") / f"{model}.tflite"
+
+    def compiled(self, model: str, memory_mode: str) -> Path:
+        """A model compiled for a memory mode."""
+        return self.path(f"compile/{model}") / memory_mode / f"{model}_vela.tflite"
+
+    def audio(self, item: str) -> Path:
+        """The clips to listen to of an item of the evaluation, a folder each."""
+        return self.path(f"evaluate/{item}") / "audio"
 
 
-Body = Callable[[Config, RunDir, Path], dict[str, Any]]
+Body = Callable[..., dict[str, Any]]
 Check = Callable[[Config], None]
+Need = tuple[str, Model | None]
+"""Stage, and the model whose item of it is needed; None: the one of the run as a whole."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A step of the pipeline that runs at most once for the same settings and inputs.
+    """A step of the pipeline: how its items are made.
 
     Attributes:
-        name: of the stage and its folder.
-        needs: earlier stages whose folders it reads.
-        sections: config sections it reads; together with the seed, the inputs, the files and the
-            tool versions they make the key that decides whether a finished stage is still valid.
-        body: ``(config, run_dir, work_dir) -> results``; writes its files to ``work_dir``.
+        item: name of the run's only item, e.g. "train", or of the one of a model, e.g.
+            "compress/{model}".
+        version: number to raise when the stage makes something else of the same inputs.
+        needs: items that it reads: "train", "convert/{model}" of the same model,
+            "compress/{parent}" of what it starts from (none, if that is the dense network), or
+            "compile/*" of every model.
+        settings: that decide the items, whole sections or single ones, e.g. "compile.system"; of
+            the variants a model's item depends on its own alone.
+        body: ``(config, run_dir, work_dir) -> results``, with ``model`` as last argument for a
+            model's item; writes its files to ``work_dir``.
         reads: settings that name a file or folder, e.g. "train.initial_weights"; what is in it
             goes into the key.
         check: raises `InputError` for settings that cannot work, before anything is computed.
     """
 
-    name: str
+    item: str
+    version: int
     needs: tuple[str, ...]
-    sections: tuple[str, ...]
+    settings: tuple[str, ...]
     body: Body
     reads: tuple[str, ...] = ()
     check: Check = lambda config: None
 
-    def __call__(self, config: Config, run_dir: RunDir, force: bool = False) -> StageCard:
-        """Run the stage, or return its card if it is still valid."""
-        return self._complete(config, run_dir, force, self.body)
+    @property
+    def name(self) -> str:
+        """Of the stage and the command that runs it."""
+        return self.item.partition("/")[0]
 
-    def adopt(self, config: Config, run_dir: RunDir, body: Body) -> StageCard:
-        """Fill the stage's folder with results that were made elsewhere."""
-        return self._complete(config, run_dir, True, body)
+    def models(self, config: Config) -> tuple[Model | None, ...]:
+        """What a run makes items of."""
+        return models(config) if "{model}" in self.item else (None,)
 
-    def _complete(self, config: Config, run_dir: RunDir, force: bool, body: Body) -> StageCard:
+    def item_of(self, model: Model | None) -> str:
+        """Name of an item."""
+        return self.item.format(model=model and model.name)
+
+    def inputs(self, config: Config, model: Model | None) -> tuple[Need, ...]:
+        """What has to be there before an item can be made."""
+        found: list[Need] = []
+        for need in self.needs:
+            stage, _, which = need.partition("/")
+            if which == "*":
+                found += [(stage, each) for each in models(config)]
+            elif which == "{parent}":
+                found += [(stage, model.parent)] if model and model.parent else []
+            else:
+                found.append((stage, model) if which == "{model}" else (need, None))
+        return tuple(found)
+
+    def input_items(self, config: Config, model: Model | None = None) -> tuple[str, ...]:
+        """Names of what an item reads."""
+        return tuple(
+            stage if each is None else f"{stage}/{each.name}"
+            for stage, each in self.inputs(config, model)
+        )
+
+    def __call__(self, config: Config, run_dir: RunDir, force: bool = False) -> tuple[Card, ...]:
+        """Make every item of a run that is not finished."""
         self.check(config)
-        settings = config.model_dump(mode="json", include=set(self.sections))
-        inputs = {need: run_dir.card(need).key for need in self.needs}
+        return tuple(self.make(config, run_dir, model, force) for model in self.models(config))
+
+    def make(
+        self, config: Config, run_dir: RunDir, model: Model | None = None, force: bool = False
+    ) -> Card:
+        """Make one item, or return its card if it is finished; what it reads must be there."""
+        return self._complete(config, run_dir, model, force, self.body)
+
+    def adopt(
+        self, config: Config, run_dir: RunDir, body: Body, model: Model | None = None
+    ) -> Card:
+        """Fill an item's folder with what was made elsewhere."""
+        return self._complete(config, run_dir, model, True, body)
+
+    def is_finished(self, config: Config, run_dir: RunDir, model: Model | None = None) -> bool:
+        """Whether an item is there, made of what there is now and with these settings."""
+        try:
+            key = self._decided_by(config, run_dir, model).key
+            card = run_dir.card(self.item_of(model))
+        except ArtefactError:
+            return False
+        folder = run_dir.path(card.item)
+        return card.key == key and all((folder / output).is_file() for output in card.outputs)
+
+    def _decided_by(self, config: Config, run_dir: RunDir, model: Model | None) -> Card:
+        """The card of an item before it is made.
+
+        Raises:
+            ArtefactError: an item that it reads is not there.
+        """
+        item, settings = self.item_of(model), self._settings(config, model)
+        needs = self.input_items(config, model)
+        inputs = {need: run_dir.card(need).digest for need in needs}
         files = digests_of(config, self.reads, run_dir)
         versions = tool_versions()
-        parts = [self.name, config.seed, settings, inputs, versions]
-        key = sha256_json([*parts, files] if files else parts)
-        final, partial = run_dir.path(self.name), run_dir.partial(self.name)
-        if not force and _is_whole(run_dir, self.name, key):
-            return run_dir.card(self.name)
+        key = sha256_json([item, self.version, settings, inputs, files, versions])
+        return Card(item, key, settings, inputs, {}, versions, 0.0, {}, files)
 
+    def _settings(self, config: Config, model: Model | None) -> dict[str, Any]:
+        whole = config.model_dump(mode="json")
+        if model is not None:
+            # A setting that a variant does not use leaves its key as it was before there was one.
+            own = model.variant.model_dump(mode="json", exclude_defaults=True)
+            whole["compress"]["variants"], whole["seed"] = [own], model.seed
+        return {name: _setting(whole, name) for name in self.settings}
+
+    def _complete(
+        self, config: Config, run_dir: RunDir, model: Model | None, force: bool, body: Body
+    ) -> Card:
+        if not force and self.is_finished(config, run_dir, model):
+            return run_dir.card(self.item_of(model))
+        card = self._decided_by(config, run_dir, model)
+        final, partial = run_dir.path(card.item), run_dir.partial(card.item)
         key_file = partial / "key"
-        if force or not key_file.exists() or key_file.read_text() != key:
+        if force or not key_file.exists() or key_file.read_text() != card.key:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            key_file.write_text(key)
+            key_file.write_text(card.key)
         started = time.monotonic()
-        results = body(config, run_dir, partial)
+        if model is None:
+            results = body(config, run_dir, partial)
+        else:
+            results = body(config.model_copy(update={"seed": model.seed}), run_dir, partial, model)
         wall_s = round(time.monotonic() - started, 1)
         key_file.unlink()
         outputs = {
@@ -184,14 +302,19 @@ class Stage:
             for path in sorted(partial.rglob("*"))
             if path.is_file()
         }
-        card = StageCard(
-            self.name, key, config.seed, settings, inputs, outputs, versions, wall_s, results, files
-        )
-        write_json(partial / CARD_NAME, dataclasses.asdict(card))
+        made = dataclasses.replace(card, outputs=outputs, wall_s=wall_s, results=results)
+        write_json(partial / CARD_NAME, dataclasses.asdict(made))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
         # As it is read later: JSON has no tuples.
-        return run_dir.card(self.name)
+        return run_dir.card(card.item)
+
+
+def _setting(tree: Any, name: str) -> Any:
+    for part in name.split("."):
+        # What is left out of files where it is not given counts as not given.
+        tree = tree.get(part)
+    return tree
 
 
 def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> dict[str, str]:
@@ -210,27 +333,19 @@ def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> di
 
 
 def stage(
-    name: str,
+    item: str,
     *,
+    version: int = 1,
     needs: tuple[str, ...],
-    sections: tuple[str, ...],
+    settings: tuple[str, ...],
     reads: tuple[str, ...] = (),
     check: Check = lambda config: None,
 ) -> Callable[[Body], Stage]:
     """Decorate a body as a `Stage`; its docstring becomes the command line's description."""
 
     def decorate(body: Body) -> Stage:
-        made = Stage(name, needs, sections, body, reads, check)
+        made = Stage(item, version, needs, settings, body, reads, check)
         object.__setattr__(made, "__doc__", body.__doc__)
         return made
 
     return decorate
-
-
-def _is_whole(run_dir: RunDir, name: str, key: str) -> bool:
-    try:
-        card = run_dir.card(name)
-    except ArtefactError:
-        return False
-    folder = run_dir.path(name)
-    return card.key == key and all((folder / output).is_file() for output in card.outputs)

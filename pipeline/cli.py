@@ -16,12 +16,13 @@ DEBUG = "--debug"
 DEBUG_HELP = "show where an error arose"
 
 
-def stage_main(stage: Stage) -> None:
-    """Run one stage from the command line and print where its card is."""
-    config, run_dir, force = parse(f"python -m pipeline.{stage.name}", stage.__doc__ or "")
+def stage_main(*stages: Stage) -> None:
+    """Run one stage, all kinds of its items, from the command line and print where they are."""
+    name = stages[-1].name
+    config, run_dir, force = parse(f"python -m pipeline.{name}", stages[-1].__doc__ or "")
     with reported_errors():
-        card = stage(config, run_dir, force)
-    print(f"{stage.name}: {run_dir.path(stage.name)} ({card.wall_s} s)")
+        cards = [card for stage in stages for card in stage(config, run_dir, force)]
+    print(f"{name}: {run_dir.path(name)} ({sum(card.wall_s for card in cards):.1f} s)")
 
 
 def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:

@@ -7,6 +7,7 @@ serves its compiler decisions and is not a measurement.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import re
 import signal
@@ -129,6 +130,21 @@ class CompiledModel:
     def latency_us(self) -> float:
         """Estimated time of one inference at the system configuration's clock."""
         return self.total_cycles / self.clock_hz * 1e6
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "source": self.source,
+            "accelerator": self.accelerator,
+            "system": self.system_config,
+            "flash": dataclasses.asdict(self.flash) | {"total": self.flash.total},
+            "arena_bytes": self.arena_bytes,
+            "npu_cycles": self.npu_cycles,
+            "total_cycles": self.total_cycles,
+            "clock_hz": self.clock_hz,
+            "latency_us": round(self.latency_us, 2),
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+        }
 
 
 def compile(

@@ -38,8 +38,8 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
-class StageRecord:
-    """Where one stage's output comes from."""
+class ItemRecord:
+    """What one item of the run was made from."""
 
     name: str
     key: str
@@ -53,13 +53,13 @@ class Provenance:
     Attributes:
         seed: the run's seed.
         config: the settings as TOML.
-        stages: in the order they ran.
+        items: in the order they were made.
         versions: tool versions.
     """
 
     seed: int
     config: str
-    stages: tuple[StageRecord, ...]
+    items: tuple[ItemRecord, ...]
     versions: Mapping[str, str]
 
 

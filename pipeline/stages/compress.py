@@ -1,26 +1,24 @@
 """Compress: sparsity and int8 weights learned together, one model per variant."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.artefacts import RunDir, stage, write_json
+from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
 from pipeline.compression.method import Method, Plan
-from pipeline.config import DENSE, Config, Variant
+from pipeline.config import DENSE, Config
 from pipeline.dsp import analyse
 from pipeline.errors import InputError
+from pipeline.inputs import prepared_corpus, training_mixer
+from pipeline.models import Model
 from pipeline.networks.groups import groups, remove_masked_units
 from pipeline.networks.trained import Trained
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT, SCHEMES
-from pipeline.stages.prepare import prepared_corpus, training_mixer
-from pipeline.stages.train import WEIGHTS
 
 # Mixtures that ranges and principal components are taken from.
 OBSERVED_BATCH = 64
-RESULT = "result.json"
 
 
 def check(config: Config) -> None:
@@ -43,66 +41,36 @@ def check(config: Config) -> None:
 
 
 @stage(
-    "compress",
-    needs=("prepare", "train"),
-    sections=("data", "mixing", "model", "train", "compress"),
+    "compress/{model}",
+    needs=("prepare", "train", "compress/{parent}"),
+    settings=("seed", "mixing", "train", "compress"),
     check=check,
 )
-def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Prune and quantize the dense network, jointly learned: one model per variant."""
-    return {
-        variant.name: compress_variant(config, run_dir, variant, work_dir)
-        for variant in config.compress.variants
-    }
-
-
-def weights_path(run_dir: RunDir, name: str) -> Path:
-    """Where a variant's weights lie."""
-    return _weights_in(run_dir.path("compress"), name)
-
-
-def compress_variant(
-    config: Config, run_dir: RunDir, variant: Variant, models_dir: Path
-) -> dict[str, Any]:
-    """Make one variant; a finished one is not made again after a kill.
-
-    Args:
-        config: settings of the run.
-        run_dir: holds the corpus and the dense network.
-        variant: what to make.
-        models_dir: holds a folder a model; the parent's must be finished.
-
-    Returns:
-        Training history and sparsity.
-    """
     from pipeline.compression.pruner import sparsity_of
     from pipeline.keras import limit_threads
     from pipeline.quantization.calibration import in_scheme
     from pipeline.training.loop import Settings, discard_checkpoint, fit
     from pipeline.training.validation import Validation
 
-    work_dir = models_dir / variant.name
-    finished = work_dir / RESULT
-    if finished.exists():
-        result: dict[str, Any] = json.loads(finished.read_text())
-        return result
-    work_dir.mkdir(parents=True, exist_ok=True)
+    variant = model.variant
     limit_threads(config.train.threads)
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
-    dense = Trained.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.dense)
     noisy, _ = mixer.batch(0, OBSERVED_BATCH)
     _, features = analyse(noisy, dense.front_end)
     if variant.parent == DENSE:
         start = in_scheme(dense, SCHEMES[config.compress.scheme], features)
     else:
-        start = Trained.load(_weights_in(models_dir, variant.parent))
+        start = Trained.load(run_dir.weights(variant.parent))
     for method in variant.methods:
         start = method.start(start, features)
-    model = start.build()
+    network = start.build()
     validation = Validation(corpus.mixtures("valid"), dense.front_end)
     if not variant.trains:
-        results: dict[str, Any] = {"history": [], "best_score": validation(model)["score"]}
+        results: dict[str, Any] = {"history": [], "best_score": validation(network)["score"]}
     else:
         steps = variant.steps or config.compress.steps
         prune_end = round(steps * config.compress.prune_until)
@@ -118,10 +86,10 @@ def compress_variant(
             validate_every=config.compress.validate_every,
             keep_best_from=max((m.last_change(plan) for m in variant.methods), default=0),
         )
-        callbacks = [call for m in variant.methods for call in m.callbacks(model, plan)]
+        callbacks = [call for m in variant.methods for call in m.callbacks(network, plan)]
         with Reporter() as report:
             results = fit(
-                model,
+                network,
                 mixer,
                 dense.front_end,
                 settings,
@@ -136,21 +104,15 @@ def compress_variant(
                     f"SI-SDRi {record.get('score', float('nan')):.2f} dB",
                 ),
             )
-    for matrix in model.matrices:
+    for matrix in network.matrices:
         matrix.settle()
-    results |= {"sparsity": sparsity_of(model), "scheme": start.scheme.name}
+    results |= {"sparsity": sparsity_of(network), "scheme": start.scheme.name}
     for method in variant.methods:
-        results |= method.findings(model)
-    trained = remove_masked_units(dataclasses.replace(start, arrays=model.get_arrays()))
-    trained.save(_weights_in(models_dir, variant.name))
+        results |= method.findings(network)
+    trained = remove_masked_units(dataclasses.replace(start, arrays=network.get_arrays()))
+    trained.save(work_dir / run_dir.weights(variant.name).name)
     discard_checkpoint(work_dir)
-    results["units"] = {group.name: group.units for group in groups(trained.graph)}
-    write_json(finished, results)
-    return results
-
-
-def _weights_in(models_dir: Path, name: str) -> Path:
-    return models_dir / name / f"{name}.safetensors"
+    return results | {"units": {group.name: group.units for group in groups(trained.graph)}}
 
 
 if __name__ == "__main__":

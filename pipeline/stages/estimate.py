@@ -13,37 +13,32 @@ from pipeline.ethosu import Emulator, ProgramCost, load_vela_model, memory_syste
 from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
 from pipeline.ethosu.vela import LayerCost
 from pipeline.ethosu.vela_config import VelaConfig
-from pipeline.stages.compile import compiled_path
+from pipeline.models import Model
 
 LAYERS = "layers.csv"
 
 
 @stage(
-    "estimate",
-    needs=("compile",),
-    sections=("compress", "compile"),
+    "estimate/{model}",
+    needs=("compile/{model}",),
+    settings=("compile",),
     reads=("compile.vela_config",),
 )
-def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Collect what one hop costs, by Vela and by the emulator's model; layers go to a table."""
-    compiled = run_dir.card("compile").results
     systems = VelaConfig.load(config.compile.vela_config)
     fields = ("source", "npu_cycles", "total_cycles", "latency_us")
-    results: dict[str, list[dict[str, Any]]] = {}
+    rows: list[dict[str, Any]] = []
     layers: list[dict[str, Any]] = []
-    for variant in config.compress.variants:
-        rows = results[variant.name] = []
-        for mode, estimate in compiled[variant.name].items():
-            system = memory_system(config.compile.system, mode, systems)
-            model = load_vela_model(compiled_path(run_dir, variant.name, mode))
-            cost = Emulator(model).cost(system)
-            rows.append({"memory_mode": mode} | {field: estimate[field] for field in fields})
-            rows.append({"memory_mode": mode} | _total(cost, system.clock_hz))
-            compared = compare_with_vela(cost, [LayerCost(**row) for row in estimate["layers"]])
-            place = {"variant": variant.name, "memory_mode": mode}
-            layers += (place | row for row in _layer_rows(compared))
+    for mode, estimate in run_dir.card(f"compile/{model.name}").results.items():
+        system = memory_system(config.compile.system, mode, systems)
+        cost = Emulator(load_vela_model(run_dir.compiled(model.name, mode))).cost(system)
+        rows.append({"memory_mode": mode} | {field: estimate[field] for field in fields})
+        rows.append({"memory_mode": mode} | _total(cost, system.clock_hz))
+        compared = compare_with_vela(cost, [LayerCost(**row) for row in estimate["layers"]])
+        layers += ({"memory_mode": mode} | row for row in _layer_rows(compared))
     _write_table(work_dir / LAYERS, layers)
-    return results
+    return {"costs": rows}
 
 
 def _total(cost: ProgramCost, clock_hz: float) -> dict[str, Any]:

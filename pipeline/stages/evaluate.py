@@ -14,24 +14,20 @@ from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
 from pipeline.config import Config
 from pipeline.corpora.testset import Mixture as FixedMixture
-from pipeline.dsp import RATE_HZ, FrontEnd, enhance, ideal_ratio_mask
+from pipeline.deployed import Deployed
+from pipeline.dsp import RATE_HZ, ideal_ratio_mask
+from pipeline.enhancers import in_float, streamed
+from pipeline.inputs import prepared_corpus
 from pipeline.metrics.dnsmos import Dnsmos
 from pipeline.metrics.peer_models import Peer
 from pipeline.metrics.peers import Enhancer, Mixture, compare, load_peers
 from pipeline.metrics.quality import summary_as_json
+from pipeline.models import Model
 from pipeline.networks.trained import Trained
 from pipeline.progress import Reporter
-from pipeline.quantization import FLOAT
-from pipeline.runners import HopModel, Runner, stream
 from pipeline.runners.by_name import load_runner
-from pipeline.stages.compile import compiled_path
-from pipeline.stages.compress import weights_path
-from pipeline.stages.convert import model_path
-from pipeline.stages.prepare import prepared_corpus
-from pipeline.stages.train import WEIGHTS
 
 LISTEN_CLIPS = 3
-AUDIO = "audio"
 
 Signal = NDArray[np.float32]
 
@@ -73,15 +69,55 @@ def check(config: Config) -> None:
 
 
 @stage(
-    "evaluate",
-    needs=("prepare", "train", "compress", "convert", "compile"),
-    sections=("data", "mixing", "model", "compress", "compile", "evaluate"),
+    "evaluate/dense",
+    needs=("prepare", "train"),
+    settings=("evaluate.peers", "evaluate.dnsmos"),
     check=check,
 )
-def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+def reference(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+    """Score what models are compared with: input, ideal mask, peers, the dense network."""
+    dense = Trained.load(run_dir.dense)
+    systems = {
+        "noisy": System("Noisy input", "input", lambda m: m.noisy),
+        "oracle": System(
+            "Ideal ratio mask",
+            "oracle",
+            lambda m: ideal_ratio_mask(m.noisy, m.clean, dense.front_end.bands),
+        ),
+    }
+    if config.evaluate.peers:
+        loaded = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
+        for name, peer in loaded.items():
+            systems[name] = System(name, "peer", _through(peer))
+    systems["dense_float"] = System("Dense, float32", "float", in_float(dense))
+    return _scored(config, run_dir, work_dir, systems)
+
+
+@stage(
+    "evaluate/{model}",
+    needs=("prepare", "compress/{model}", "convert/{model}", "compile/{model}"),
+    settings=("evaluate.runner", "evaluate.dnsmos"),
+)
+def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Score every stage's model on the fixed test mixtures, the integer ones hop by hop."""
+    name = model.name
+    trained, deployed = Trained.load(run_dir.weights(name)), Deployed.load(run_dir.tflite(name))
+    compiled = run_dir.compiled(name, config.compile.memory_modes[0])
+    runner = load_runner(config.evaluate.runner, deployed.tflite, compiled)
+    named = trained.scheme.name in name
+    label = name if named else f"{name}, {trained.scheme.name}"
+    systems = {
+        f"{name}_float": System(f"{name}, its float weights", "float", in_float(trained)),
+        name: System(label, "integer", streamed(runner, deployed.front_end)),
+    }
+    return _scored(config, run_dir, work_dir, systems) | {"runner": config.evaluate.runner}
+
+
+def _scored(
+    config: Config, run_dir: RunDir, work_dir: Path, systems: dict[str, System]
+) -> dict[str, Any]:
+    """Quality of each system, the speed of the integer ones; clips to listen to are kept."""
     mixtures = list(prepared_corpus(run_dir).mixtures("test"))
-    systems = _systems(config, run_dir)
     summaries = {}
     dnsmos_cache = config.data.cache_dir.expanduser() if config.evaluate.dnsmos else None
     with Reporter() as report:
@@ -92,23 +128,12 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             summaries[result.name] = heading | summary_as_json(result.summary)
     audio_s = sum(mixture.noisy.size for mixture in mixtures) / RATE_HZ
     speeds = {n: s.busy_s for n, s in systems.items() if s.kind == "integer"}
-    _write_audio(work_dir / AUDIO, listening_clips(mixtures, LISTEN_CLIPS), systems)
+    _write_audio(work_dir / "audio", listening_clips(mixtures, LISTEN_CLIPS), systems)
     return {
         "systems": summaries,
-        "runner": config.evaluate.runner,
         "mixtures": len(mixtures),
         "real_time_factor": {name: round(audio_s / busy_s, 1) for name, busy_s in speeds.items()},
     }
-
-
-def streamed(runner: Runner, front_end: FrontEnd) -> Enhancer:
-    """Enhancement through a one-hop integer model, its state fed back from hop to hop."""
-    mask = runner.outputs[HopModel.of(runner).mask]
-    return lambda mixture: enhance(
-        mixture.noisy,
-        front_end,
-        lambda features: mask.dequantize(stream(runner, features)),
-    )
 
 
 def listening_clips(mixtures: Sequence[FixedMixture], count: int) -> list[FixedMixture]:
@@ -122,52 +147,8 @@ def listening_clips(mixtures: Sequence[FixedMixture], count: int) -> list[FixedM
     return chosen
 
 
-def _systems(config: Config, run_dir: RunDir) -> dict[str, System]:
-    dense = Trained.load(run_dir.path("train") / WEIGHTS)
-    systems = {
-        "noisy": System("Noisy input", "input", lambda m: m.noisy),
-        "oracle": System(
-            "Ideal ratio mask",
-            "oracle",
-            lambda m: ideal_ratio_mask(m.noisy, m.clean, config.model.bands),
-        ),
-    }
-    if config.evaluate.peers:
-        loaded = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
-        for name, peer in loaded.items():
-            systems[name] = System(name, "peer", _through(peer))
-    systems["dense_float"] = System("Dense, float32", "float", in_float(dense))
-    for variant in config.compress.variants:
-        trained = Trained.load(weights_path(run_dir, variant.name))
-        systems[f"{variant.name}_float"] = System(
-            f"{variant.name}, its float weights", "float", in_float(trained)
-        )
-        runner = load_runner(
-            config.evaluate.runner,
-            model_path(run_dir, variant.name),
-            compiled_path(run_dir, variant.name, config.compile.memory_modes[0]),
-        )
-        named = trained.scheme.name in variant.name
-        label = variant.name if named else f"{variant.name}, {trained.scheme.name}"
-        systems[variant.name] = System(label, "integer", streamed(runner, trained.front_end))
-    return systems
-
-
 def _through(peer: Peer) -> Enhancer:
     return lambda mixture: peer.enhance(mixture.noisy)
-
-
-def in_float(trained: Trained) -> Enhancer:
-    """Enhancement through the Keras network in floating point."""
-    from pipeline.keras import tf
-
-    # Retracing is reduced as mixtures of paired corpora have many lengths.
-    network = tf.function(trained.build(FLOAT), reduce_retracing=True)
-    return lambda mixture: enhance(
-        mixture.noisy,
-        trained.front_end,
-        lambda features: network(features[None]).numpy()[0],
-    )
 
 
 def _write_audio(folder: Path, mixtures: Sequence[Mixture], systems: dict[str, System]) -> None:
@@ -176,9 +157,10 @@ def _write_audio(folder: Path, mixtures: Sequence[Mixture], systems: dict[str, S
         clip = folder / mixture.name
         clip.mkdir(parents=True, exist_ok=True)
         estimates = {n: s.enhance(mixture) for n, s in systems.items() if n != "oracle"}
+        # Each item tells it all, so that one can be played without another.
         for name, signal in {"clean": mixture.clean, **estimates}.items():
             soundfile.write(clip / f"{name}.flac", np.clip(signal, -1.0, 1.0), RATE_HZ)
 
 
 if __name__ == "__main__":
-    stage_main(run)
+    stage_main(reference, run)

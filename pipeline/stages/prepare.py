@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from pipeline.artefacts import RunDir, stage, write_atomically
 from pipeline.cli import stage_main
@@ -21,11 +21,10 @@ from pipeline.corpora.prepared import Corpus, PartSummary, Preparation, prepare
 from pipeline.corpora.sources import material_of
 from pipeline.corpora.store import NOISE, SPEECH
 from pipeline.corpora.synthetic.clips import synthetic_clips
-from pipeline.dsp import RATE_HZ, FrontEnd, measure_front_end
+from pipeline.dsp import FrontEnd, measure_front_end
+from pipeline.inputs import training_mixer
 from pipeline.progress import Reporter
 
-CORPUS = "corpus"
-FRONT_END = "front_end.safetensors"
 FRONT_END_BATCHES = 8
 BATCH_SIZE = 32
 LINES_SHOWN = 20
@@ -34,7 +33,7 @@ LINES_SHOWN = 20
 @stage(
     "prepare",
     needs=(),
-    sections=("data", "mixing", "model"),
+    settings=("seed", "data", "mixing", "model"),
     reads=(
         "data.clean_dir",
         "data.noise_dir",
@@ -45,7 +44,7 @@ LINES_SHOWN = 20
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Decode, check and pack the corpus, render augmentation and measure the front end."""
-    folder = work_dir / CORPUS
+    folder = work_dir / run_dir.corpus.name
     shutil.rmtree(folder, ignore_errors=True)
     data = config.data
     with Reporter() as report:
@@ -63,7 +62,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
             report.note(line)
     front_end = _measure_front_end(config, training_mixer(config, Corpus(folder)))
     write_atomically(
-        work_dir / FRONT_END,
+        work_dir / run_dir.front_end.name,
         save(
             {
                 "mean": front_end.mean,
@@ -73,27 +72,6 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         ),
     )
     return _results(made)
-
-
-def prepared_corpus(run_dir: RunDir) -> Corpus:
-    """The corpus a run has prepared."""
-    return Corpus(run_dir.path("prepare") / CORPUS)
-
-
-def prepared_front_end(run_dir: RunDir) -> FrontEnd:
-    """The front end measured on it."""
-    stored = load_file(run_dir.path("prepare") / FRONT_END)
-    conditioned = bool(stored.get("conditioned", False))
-    return FrontEnd(stored["mean"], stored["deviation"], conditioned)
-
-
-def training_mixer(config: Config, corpus: Corpus) -> Mixer | PairedMixer:
-    """The mixer of training crops that the settings describe."""
-    return corpus.mixer(
-        crop_samples=round(config.mixing.crop_s * RATE_HZ),
-        seed=config.seed,
-        snr_db=(config.mixing.snr_low_db, config.mixing.snr_high_db),
-    )
 
 
 def _with_additions(material: Material, data: Data, report: Reporter) -> Material:

@@ -10,9 +10,9 @@ import soundfile
 import tomli_w
 from numpy.typing import NDArray
 
-from pipeline.artefacts import ArtefactError, RunDir, StageCard, stage, write_atomically
+from pipeline.artefacts import ArtefactError, Card, RunDir, stage, write_atomically
 from pipeline.cli import reported_errors, stage_main
-from pipeline.config import Config
+from pipeline.config import DENSE, Config
 from pipeline.corpora.prepared import LIST_NAME, open_split
 from pipeline.corpora.testset import read_list
 from pipeline.dsp import RATE_HZ
@@ -20,47 +20,66 @@ from pipeline.metrics.quality import si_sdr_db
 from pipeline.networks.trained import Trained
 from pipeline.reporting import tables
 from pipeline.reporting.listening import Clip, Track
-from pipeline.reporting.page import Network, Provenance, StageRecord, render
+from pipeline.reporting.page import ItemRecord, Network, Provenance, render
 from pipeline.reporting.results import DENSE_FLOAT, Results, read_results
 from pipeline.reporting.story import MINUS
-from pipeline.stages.compress import weights_path
-from pipeline.stages.evaluate import AUDIO
-from pipeline.stages.prepare import CORPUS
-from pipeline.stages.train import WEIGHTS
 from pipeline.study.methods import write_methods
 from pipeline.study.page import write_page
 
-NEEDS = ("prepare", "train", "compress", "convert", "compile", "evaluate", "estimate")
 PAGE = "report.html"
 TABLES = "results.md"
 CLEAN, NOISY = "clean", "noisy"
 
 
-@stage("report", needs=NEEDS, sections=("compress", "compile", "evaluate"))
+@stage(
+    "report",
+    needs=(
+        *("prepare", "train", "compress/*", "convert/*", "compile/*"),
+        *("evaluate/dense", "evaluate/*", "estimate/*"),
+    ),
+    settings=("seed", "data", "mixing", "model", "train", "compress", "compile", "evaluate"),
+)
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one self-contained HTML page, and the result tables in Markdown.
 
     --study DIR regenerates plots and tables of the trade-off study in DIR instead; --methods DIR
     the page on methods in DIR, from the studies below it.
     """
-    cards = {name: run_dir.card(name) for name in NEEDS}
-    results = read_results({n: card.results for n, card in cards.items() if n != "prepare"})
-    page = render(results, _network(run_dir, results), _clips(run_dir, results), _provenance(cards))
+    cards = {item: run_dir.card(item) for item in run.input_items(config)}
+    results = read_results(_by_stage({item: card.results for item, card in cards.items()}))
+    provenance = _provenance(config, cards)
+    page = render(results, _network(run_dir, results), _clips(run_dir, results), provenance)
     write_atomically(work_dir / PAGE, page)
     shown = (tables.overview(results), tables.quality(results), tables.size(results))
     write_atomically(work_dir / TABLES, tables.markdown((*shown, tables.cost(results))))
     return {"page_bytes": len(page.encode())}
 
 
+def _by_stage(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Results of items by stage and variant; those of the evaluation by what they are."""
+    stages: dict[str, dict[str, Any]] = {"evaluate": {"systems": {}, "real_time_factor": {}}}
+    for item, made in results.items():
+        stage, _, model = item.partition("/")
+        if stage == "evaluate":
+            for part, values in stages[stage].items():
+                values |= made[part]
+        elif model:
+            stages.setdefault(stage, {})[model] = made["costs"] if stage == "estimate" else made
+        else:
+            stages[stage] = made
+    del stages["prepare"]
+    return stages
+
+
 def _network(run_dir: RunDir, results: Results) -> Network:
-    dense = Trained.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.dense)
     sizes = {part: dense.total(part) for part in ("kernel", "bias")}
     return Network(
         parameters=sizes["kernel"] + sizes["bias"],
         weights=sizes["kernel"],
         bands=dense.front_end.bands,
         kept={
-            name: _kept(Trained.load(weights_path(run_dir, name)), variant.sparsity)
+            name: _kept(Trained.load(run_dir.weights(name)), variant.sparsity)
             for name, variant in results.compress.items()
         },
     )
@@ -74,14 +93,21 @@ def _kept(weights: Trained, matrices: Iterable[str]) -> dict[str, NDArray[np.boo
 
 def _clips(run_dir: RunDir, results: Results) -> tuple[Clip, ...]:
     """The clips that the evaluate stage kept, described where their making is on record."""
-    folder = run_dir.path("evaluate") / AUDIO
     described = _descriptions(run_dir)
     systems = results.evaluate.systems
     labels = {NOISY: "Noisy", CLEAN: "Clean", DENSE_FLOAT: systems[DENSE_FLOAT].label}
     labels |= {name: systems[name].label for name in results.compress}
+    folder = run_dir.audio(DENSE)
     clips = []
-    for clip in sorted(path.parent for path in folder.rglob(f"{CLEAN}.flac")):
-        signals = {system: _read(clip / f"{system}.flac") for system in labels}
+    for clip in sorted(path.parent.relative_to(folder) for path in folder.rglob(f"{CLEAN}.flac")):
+        signals = {
+            system: _read(
+                run_dir.audio(system if system in results.compress else DENSE)
+                / clip
+                / f"{system}.flac"
+            )
+            for system in labels
+        }
         tracks = tuple(
             Track(
                 label,
@@ -90,7 +116,7 @@ def _clips(run_dir: RunDir, results: Results) -> tuple[Clip, ...]:
             )
             for system, label in labels.items()
         )
-        name = clip.relative_to(folder).as_posix()
+        name = clip.as_posix()
         description, credits = described.get(name, (name, ()))
         clips.append(Clip(name, description, credits, tracks))
     return tuple(clips)
@@ -110,7 +136,7 @@ def _read(path: Path) -> NDArray[np.float32]:
 
 def _descriptions(run_dir: RunDir) -> dict[str, tuple[str, tuple[str, ...]]]:
     """What each test mixture holds, and the licences; empty for ready-made noisy recordings."""
-    corpus = run_dir.path("prepare") / CORPUS
+    corpus = run_dir.corpus
     recipes = corpus / "test" / LIST_NAME
     if not recipes.exists():
         return {}
@@ -127,15 +153,12 @@ def _descriptions(run_dir: RunDir) -> dict[str, tuple[str, tuple[str, ...]]]:
     return described
 
 
-def _provenance(cards: dict[str, StageCard]) -> Provenance:
-    seed = cards["train"].seed
-    settings: dict[str, Any] = {"seed": seed}
-    for card in cards.values():
-        settings |= card.config
+def _provenance(config: Config, cards: dict[str, Card]) -> Provenance:
+    settings = config.model_dump(mode="json", include=set(run.settings))
     return Provenance(
-        seed=seed,
+        seed=config.seed,
         config=tomli_w.dumps(_without_none(settings)),
-        stages=tuple(StageRecord(name, card.key, card.wall_s) for name, card in cards.items()),
+        items=tuple(ItemRecord(item, card.key, card.wall_s) for item, card in cards.items()),
         versions=cards["train"].versions,
     )
 

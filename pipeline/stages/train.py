@@ -8,13 +8,11 @@ from pipeline.artefacts import RunDir, stage
 from pipeline.cli import stage_main
 from pipeline.config import Config
 from pipeline.errors import InputError
+from pipeline.inputs import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.networks.graph import HopGraph
 from pipeline.networks.trained import Trained, untrained
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT
-from pipeline.stages.prepare import prepared_corpus, prepared_front_end, training_mixer
-
-WEIGHTS = "dense.safetensors"
 
 
 def check(config: Config) -> None:
@@ -46,7 +44,7 @@ def _matrices(graph: HopGraph) -> str:
 @stage(
     "train",
     needs=("prepare",),
-    sections=("data", "mixing", "model", "train"),
+    settings=("seed", "mixing", "model", "train"),
     reads=("train.initial_weights", "model.source"),
     check=check,
 )
@@ -81,7 +79,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
                 "train", step, settings.steps, f"SI-SDRi {record.get('score', float('nan')):.2f} dB"
             ),
         )
-    dataclasses.replace(start, arrays=model.get_arrays()).save(work_dir / WEIGHTS)
+    dataclasses.replace(start, arrays=model.get_arrays()).save(work_dir / run_dir.dense.name)
     discard_checkpoint(work_dir)
     return results
 

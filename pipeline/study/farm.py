@@ -1,14 +1,14 @@
-"""Runs the study on Ray: each model once, after its parent; each point once, after its model."""
+"""Makes items on Ray, each once, after those it comes from."""
 
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from pipeline.artefacts import Need
 from pipeline.config import Config
-from pipeline.study.plan import Task
-from pipeline.study.points import Bench, make_model, make_point, make_reference
+from pipeline.study.points import Bench
 from pipeline.study.records import StudyError
 
 # Ray's own default is a third of the memory; here only settings and file names travel.
@@ -56,45 +56,31 @@ def ray_cluster(config: Config) -> Iterator[int]:
 
 
 class Farm:
-    """Submits work to Ray; what is asked for twice is done once.
+    """Submits items to Ray, each after those it comes from; what is asked for twice is made once.
 
     Args:
-        bench: what the work is done with.
+        bench: what they are made with.
     """
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._threads = bench.config.train.threads
-        self._references: dict[str, Any] = {}
+        self._submitted: dict[Need, Any] = {}
 
-    def point(self, task: Task) -> Any:
-        """Reference of a Ray object that is ready when the point is written."""
-        if self._bench.has_point(task):
-            return self._once("nothing", _nothing)
-        before = (self.model(task), self.reference())
-        return self._once(
-            f"point {task.name}", lambda: _submit(_point, 1, self._bench, task, *before)
-        )
+    def make(self, need: Need) -> Any:
+        """Reference of a Ray object that is ready when the item is there."""
+        if need not in self._submitted:
+            self._submitted[need] = self._submit(need)
+        return self._submitted[need]
 
-    def model(self, task: Task) -> Any:
-        """Likewise of the model, made after those it comes from."""
-        *before, _ = task.chain
-        parent = self.model(Task(task.base, task.seed, tuple(before))) if before else None
-        return self._once(
-            f"model {task.name}",
-            lambda: _submit(_model, self._threads, self._bench, task, parent),
-        )
+    def _submit(self, need: Need) -> Any:
+        import ray
 
-    def reference(self) -> Any:
-        """Likewise of what points are compared with."""
-        if self._bench.has_reference():
-            return None
-        return self._once("reference", lambda: _submit(_reference, 1, self._bench))
-
-    def _once(self, what: str, submit: Callable[[], Any]) -> Any:
-        if what not in self._references:
-            self._references[what] = submit()
-        return self._references[what]
+        name, model = need
+        if self._bench.is_finished(need):
+            return ray.put(None)
+        before = map(self.make, self._bench.stages[name].inputs(self._bench.config, model))
+        cpus = self._bench.config.train.threads if name == "compress" else 1
+        return ray.remote(num_cpus=cpus)(_make).remote(self._bench, need, *before)
 
 
 def next_done(pending: dict[Any, str]) -> tuple[str, str | None]:
@@ -120,28 +106,6 @@ def _reason(error: Any) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _submit(work: Callable[..., None], cpus: int, *arguments: Any) -> Any:
-    import ray
-
-    return ray.remote(num_cpus=cpus)(work).remote(*arguments)
-
-
-def _nothing() -> Any:
-    import ray
-
-    return ray.put(None)
-
-
-# Ray waits for the objects among the arguments; they carry nothing else.
-
-
-def _model(bench: Bench, task: Task, parent: None) -> None:
-    make_model(bench, task)
-
-
-def _point(bench: Bench, task: Task, model: None, reference: None) -> None:
-    make_point(bench, task)
-
-
-def _reference(bench: Bench) -> None:
-    make_reference(bench)
+def _make(bench: Bench, need: Need, *before: None) -> None:
+    """Ray waits for the objects among the arguments; they carry nothing else."""
+    bench.make(need)

@@ -1,25 +1,21 @@
-"""Makes points: a model, its proof, its cost on every deployment, its quality hop by hop."""
+"""Makes points: a model's cost on every deployment, its quality hop by hop."""
 
 import dataclasses
-import json
 import math
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.artefacts import (
-    RunDir,
-    digests_of,
-    sha256_json,
-    tool_versions,
-    write_atomically,
-)
+from pipeline.artefacts import Card, Need, RunDir, Stage, stage, tool_versions
 from pipeline.config import DENSE, PLACEMENT_MODES, Config, Deployment
 from pipeline.corpora.testset import Mixture
+from pipeline.deployed import Deployed
+from pipeline.enhancers import in_float, streamed
 from pipeline.ethosu import memory_system, vela
 from pipeline.ethosu.vela_config import ARM, VelaConfig
+from pipeline.inputs import prepared_corpus
 from pipeline.metrics.peers import Enhancer, enhancers, load_peers
 from pipeline.metrics.quality import (
     ClipPair,
@@ -30,207 +26,154 @@ from pipeline.metrics.quality import (
     summarise,
     summary_as_json,
 )
+from pipeline.models import Model
 from pipeline.networks.groups import groups
 from pipeline.networks.trained import Trained
 from pipeline.reporting.results import DENSE_FLOAT, Flash
 from pipeline.runners.tflite import TfliteRunner
-from pipeline.stages.compile import summary
-from pipeline.stages.compress import RESULT, compress_variant
-from pipeline.stages.convert import write_model
-from pipeline.stages.evaluate import in_float, streamed
-from pipeline.stages.prepare import prepared_corpus
-from pipeline.stages.train import WEIGHTS
-from pipeline.study.plan import Task
-from pipeline.study.records import (
-    Boot,
-    Cost,
-    Point,
-    Quality,
-    Reference,
-    Split,
-    StudyError,
-    points_in,
-)
+from pipeline.stages import compress, convert, prepare, train
+from pipeline.study.records import Boot, Cost, Point, Quality, Reference, Split
 
 FLASH_REGION = 0
-KEY = "key"
-MODEL_SECTIONS = {"data", "mixing", "model", "train"}
+STAGE_OF = {"test": "point", "valid": "trial"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Everything a task needs to make a point, on any machine that sees the same folders.
+    """Everything that points are made with, on any machine that sees the run directory.
 
     Attributes:
-        config: of the run; a task brings its own seed.
-        run_dir: holds the corpus and the dense network.
-        folder: gets a folder of models and a folder of points.
+        config: of the run; a model brings its own seed.
+        run_dir: holds all that was made.
         split: whose mixtures are scored.
     """
 
     config: Config
     run_dir: RunDir
-    folder: Path
     split: Split
 
     @property
-    def models(self) -> Path:
-        """A folder a model."""
-        return self.folder / "models"
+    def stages(self) -> dict[str, Stage]:
+        """What makes the items a point comes from, by the name that needs go by."""
+        known = (prepare.run, train.run, compress.run, convert.run, *point_stages(self.split))
+        return {stage.item.removesuffix("/{model}"): stage for stage in known}
 
-    def tflite(self, name: str) -> Path:
-        """A model, lowered."""
-        return self.models / name / f"{name}.tflite"
-
-    def point(self, name: str) -> Path:
-        """A file a point."""
-        return points_in(self.folder) / f"{name}.json"
-
-    def model_key(self, task: Task) -> str:
-        """Of everything that decides a model's weights."""
-        compress = self.config.compress.model_dump(mode="json", exclude={"variants"})
-        settings = self.config.model_dump(mode="json", include=MODEL_SECTIONS)
-        # A setting that a variant does not use leaves its key as it was before there was one.
-        chain = [v.model_dump(mode="json", exclude_defaults=True) for v in task.chain]
-        return sha256_json([task.seed, settings, compress, chain, self._inputs(), tool_versions()])
-
-    def point_key(self, task: Task) -> str:
-        """Of everything that decides a point."""
-        deployments = [d.model_dump(mode="json") for d in self.config.study.deployments]
-        parts = [self.model_key(task), deployments, self.config.study.sram_bytes, self.split]
-        files = digests_of(self.config, ("compile.vela_config",), self.run_dir)
-        return sha256_json([*parts, files] if files else parts)
-
-    def reference_key(self) -> str:
-        """Of everything that decides what points are compared with."""
-        peers = self.config.evaluate.peers
-        return sha256_json([self._inputs(), peers, self.split, tool_versions()])
-
-    def has_model(self, task: Task) -> bool:
-        """Whether it is finished, whatever made it."""
-        return (self.models / task.name / RESULT).exists()
-
-    def has_point(self, task: Task) -> bool:
-        """Whether it is there, made with these settings.
-
-        Raises:
-            StudyError: it is there but damaged.
-        """
-        path = self.point(task.name)
-        return path.exists() and Point.load(path).key == self.point_key(task)
-
-    def has_reference(self) -> bool:
-        """Likewise."""
-        path = self.point(DENSE)
-        return path.exists() and Reference.load(path).key == self.reference_key()
+    def need(self, model: Model) -> Need:
+        """The point of a model."""
+        return STAGE_OF[self.split], model
 
     @property
-    def systems(self) -> VelaConfig:
-        """What Vela knows of systems and memory modes."""
-        return VelaConfig.load(self.config.compile.vela_config)
+    def reference_need(self) -> Need:
+        """What points are compared with."""
+        return f"{STAGE_OF[self.split]}/{DENSE}", None
 
-    def mixtures(self) -> list[Mixture]:
-        """What is scored."""
-        return list(prepared_corpus(self.run_dir).mixtures(self.split))
+    def is_finished(self, need: Need) -> bool:
+        """Whether an item and all it comes from are there, made with these settings."""
+        name, model = need
+        stage = self.stages[name]
+        before = stage.inputs(self.config, model)
+        return all(map(self.is_finished, before)) and stage.is_finished(
+            self.config, self.run_dir, model
+        )
 
-    def dense(self) -> Trained:
-        """What every chain starts from."""
-        return Trained.load(self.run_dir.path("train") / WEIGHTS)
+    def make(self, need: Need) -> Card:
+        """Make an item; all that it comes from has to be there."""
+        name, model = need
+        return self.stages[name].make(self.config, self.run_dir, model)
 
-    def _inputs(self) -> dict[str, str]:
-        return {need: self.run_dir.card(need).key for need in ("prepare", "train")}
+    def point(self, model: str) -> Point:
+        """A finished point."""
+        return Point.of(self.run_dir.card(f"{STAGE_OF[self.split]}/{model}"))
+
+    def reference(self) -> Reference:
+        """Likewise what points are compared with."""
+        return Reference.of(self.run_dir.card(self.reference_need[0]))
 
 
-def adopt_model(bench: Bench, task: Task, models: Path) -> bool:
+def adopt_model(bench: Bench, model: Model, folder: Path) -> bool:
     """Take over a finished model that was trained elsewhere, whatever its settings were.
 
+    Args:
+        folder: the compress stage's of another run.
+
     Returns:
-        Whether ``models`` has it.
+        Whether it is there, and what it starts from too.
     """
-    source, target = models / task.name, bench.models / task.name
-    if not (source / RESULT).exists():
+    path = folder / model.name / f"{model.name}.safetensors"
+    parent = model.parent
+    if not path.exists() or (parent and not bench.is_finished(("compress", parent))):
         return False
-    if source.resolve() != target.resolve():
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target)
-    write_atomically(target / KEY, bench.model_key(task))
+    results = RunDir(folder).card(model.name).results
+
+    def taken(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
+        Trained.load(path).save(work_dir / path.name)
+        return results
+
+    compress.run.adopt(bench.config, bench.run_dir, taken, model)
     return True
 
 
-def make_model(bench: Bench, task: Task) -> None:
-    """Compress; the parent's model must be finished.
+@cache
+def point_stages(split: Split) -> tuple[Stage, Stage]:
+    """Stages that make the reference and the points, scored on one split."""
+    kind = STAGE_OF[split]
 
-    Raises:
-        StudyError: a model of this name was made with other settings.
-    """
-    folder, key = bench.models / task.name, bench.model_key(task)
-    folder.mkdir(parents=True, exist_ok=True)
-    key_file = folder / KEY
-    if not key_file.exists():
-        write_atomically(key_file, key)
-    elif key_file.read_text() != key:
-        raise StudyError(
-            f"{folder}: made with other settings or tools; delete it to make it again, or give "
-            "the variant another name"
-        )
-    config = bench.config.model_copy(update={"seed": task.seed})
-    compress_variant(config, bench.run_dir, task.chain[-1], bench.models)
+    @stage(f"{kind}/{DENSE}", needs=("prepare", "train"), settings=("evaluate.peers",))
+    def reference(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+        """Score what points are compared with."""
+        dense = Trained.load(run_dir.dense)
+        peers = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
+        systems = enhancers(peers, dense.front_end.bands) | {DENSE_FLOAT: in_float(dense)}
+        mixtures = list(prepared_corpus(run_dir).mixtures(split))
+        rows = {name: _scored(enhance, mixtures) for name, enhance in systems.items()}
+        parameters = (a.size for name, a in dense.arrays.items() if not name.endswith("/mask"))
+        return Reference(
+            split=split,
+            parameters=sum(parameters),
+            systems={name: _quality(scored) for name, scored in rows.items()},
+            clips={row.clip: scores_as_json(row.scores) for row in rows[DENSE_FLOAT]},
+        ).results()
 
+    @stage(
+        f"{kind}/{{model}}",
+        needs=("prepare", "compress/{model}", "convert/{model}", f"{kind}/{DENSE}"),
+        settings=("study.deployments", "study.sram_bytes"),
+        reads=("compile.vela_config",),
+    )
+    def point(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
+        """Compile a model for every deployment and score it hop by hop."""
+        trained = Trained.load(run_dir.weights(model.name))
+        deployed = Deployed.load(run_dir.tflite(model.name))
+        converted = run_dir.card(f"convert/{model.name}").results
+        enhance = streamed(TfliteRunner(deployed.tflite), deployed.front_end)
+        rows = _scored(enhance, list(prepared_corpus(run_dir).mixtures(split)))
+        dense = Reference.of(run_dir.card(f"{kind}/{DENSE}")).clips
+        systems = VelaConfig.load(config.compile.vela_config)
+        return Point(
+            name=model.name,
+            base=model.base,
+            seed=model.seed,
+            chain=model.chain,
+            split=split,
+            units={group.name: group.units for group in groups(trained.graph)},
+            sparsity=run_dir.card(f"compress/{model.name}").results["sparsity"],
+            weights_left=sum(
+                int(mask.sum()) for name, mask in trained.arrays.items() if name.endswith("/mask")
+            ),
+            scheme=trained.scheme.name,
+            zero_weights=converted["zero_weights"],
+            mismatching=converted["tflite_vs_tflm"]["mismatching"],
+            quality=_quality(rows),
+            change=_quality([_difference(row, dense[row.clip]) for row in rows]),
+            costs=tuple(
+                cost
+                for deployment in config.study.deployments
+                for cost in costs(deployed.tflite, deployment, config.study.sram_bytes, systems)
+            ),
+            versions=tool_versions(),
+        ).results()
 
-def make_reference(bench: Bench) -> None:
-    """Score what points are compared with, and write it."""
-    config, dense = bench.config, bench.dense()
-    peers = load_peers(config.data.cache_dir.expanduser(), config.evaluate.peers)
-    systems = enhancers(peers, config.model.bands) | {DENSE_FLOAT: in_float(dense)}
-    mixtures = bench.mixtures()
-    rows = {name: _scored(enhance, mixtures) for name, enhance in systems.items()}
-    parameters = (a.size for name, a in dense.arrays.items() if not name.endswith("/mask"))
-    Reference(
-        key=bench.reference_key(),
-        split=bench.split,
-        parameters=sum(parameters),
-        systems={name: _quality(scored) for name, scored in rows.items()},
-        clips={row.clip: scores_as_json(row.scores) for row in rows[DENSE_FLOAT]},
-    ).save(bench.point(DENSE))
-
-
-def make_point(bench: Bench, task: Task) -> None:
-    """Lower a finished model, prove, compile and score it, and write the point.
-
-    Needs the reference.
-    """
-    folder = bench.models / task.name
-    trained = Trained.load(folder / f"{task.name}.safetensors")
-    tflite = bench.tflite(task.name)
-    proof = write_model(trained, tflite, list(prepared_corpus(bench.run_dir).mixtures("valid")))
-    made = json.loads((folder / RESULT).read_text())
-    enhance = streamed(TfliteRunner(tflite), trained.front_end)
-    rows = _scored(enhance, bench.mixtures())
-    dense = Reference.load(bench.point(DENSE)).clips
-    Point(
-        key=bench.point_key(task),
-        name=task.name,
-        base=task.base,
-        seed=task.seed,
-        chain=task.chain,
-        split=bench.split,
-        units={group.name: group.units for group in groups(trained.graph)},
-        sparsity=made["sparsity"],
-        weights_left=sum(
-            int(mask.sum()) for name, mask in trained.arrays.items() if name.endswith("/mask")
-        ),
-        scheme=trained.scheme.name,
-        zero_weights=proof["zero_weights"],
-        mismatching=proof["tflite_vs_tflm"]["mismatching"],
-        quality=_quality(rows),
-        change=_quality([_difference(row, dense[row.clip]) for row in rows]),
-        costs=tuple(
-            cost
-            for deployment in bench.config.study.deployments
-            for cost in costs(tflite, deployment, bench.config.study.sram_bytes, bench.systems)
-        ),
-        versions=tool_versions(),
-    ).save(bench.point(task.name))
+    return reference, point
 
 
 def costs(
@@ -262,16 +205,14 @@ def _compiled(
     tflite: Path, deployment: Deployment, mode: str, systems: VelaConfig
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
-        compiled = summary(
-            vela.compile(
-                tflite,
-                Path(scratch),
-                deployment.accelerator,
-                deployment.system,
-                memory_mode=mode,
-                config=systems,
-            )
-        )
+        compiled = vela.compile(
+            tflite,
+            Path(scratch),
+            deployment.accelerator,
+            deployment.system,
+            memory_mode=mode,
+            config=systems,
+        ).summary()
     del compiled["layers"]
     return compiled | {"memory_mode": mode}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from pipeline.artefacts import write_json
+from pipeline.artefacts import Card, write_json
 from pipeline.config import DENSE, Variant
 from pipeline.errors import InputError
 from pipeline.reporting.results import Count, Flash
@@ -105,6 +105,15 @@ class _File(_Record):
                 "`python -m pipeline.sweep` again"
             ) from error
 
+    @classmethod
+    def of(cls, card: Card) -> Self:
+        """What a finished item of the study holds."""
+        return cls.model_validate(card.results | {"key": card.key})
+
+    def results(self) -> dict[str, Any]:
+        """As results of an item, which has a key already."""
+        return self.model_dump(mode="json", exclude={"key"})
+
     def save(self, path: Path) -> None:
         """Write atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,14 +124,14 @@ class Reference(_File):
     """What every point is compared with, on the same clips.
 
     Attributes:
-        key: settings, inputs and tools that made it.
+        key: of the item that holds it.
         split: whose mixtures were scored.
         parameters: weights and biases of the dense network, each 4 bytes in float32.
         systems: the noisy input, peers, the ideal mask and the dense float network.
         clips: scores of the dense float network clip by clip, for paired differences.
     """
 
-    key: str
+    key: str = ""
     split: Split
     parameters: Count
     systems: dict[str, Quality]
@@ -136,7 +145,7 @@ class Point(_File):
     """One compressed model: how it was made, how good it is, what it costs.
 
     Attributes:
-        key: settings, inputs and tools that made it.
+        key: of the item that holds it.
         name: of the model.
         base: variant it is, or repeats with another seed.
         seed: of its compression.
@@ -154,7 +163,7 @@ class Point(_File):
         versions: tools.
     """
 
-    key: str
+    key: str = ""
     name: str
     base: str
     seed: int

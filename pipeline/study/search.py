@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.config import DENSE, Config, Variant
+from pipeline.models import Model
 from pipeline.progress import Reporter
 from pipeline.study.farm import Farm, next_done, ray_cluster
-from pipeline.study.plan import Task
 from pipeline.study.points import Bench
 from pipeline.study.records import Point, StudyError
 
@@ -61,14 +61,14 @@ def search(bench: Bench, trials: int) -> list[Point]:
             asked = [study.ask() for _ in range(min(cpus, left))]
             pending = {}
             for trial in asked:
-                task = Task(STUDY, bench.config.seed, chain(trial, bench.config))
-                trial.set_user_attr(POINT, task.name)
-                pending[farm.point(task)] = task.name
+                model = Model(STUDY, bench.config.seed, chain(trial, bench.config))
+                trial.set_user_attr(POINT, model.name)
+                pending[farm.make(bench.need(model))] = model.name
             problems = dict(next_done(pending) for _ in range(len(pending)))
             for trial in asked:
                 _tell(study, trial, bench, problems[trial.user_attrs[POINT]])
         report("trials", trials, trials)
-    return [Point.load(bench.point(trial.user_attrs[POINT])) for trial in study.best_trials]
+    return [bench.point(trial.user_attrs[POINT]) for trial in study.best_trials]
 
 
 def chain(choose: Chooser, config: Config) -> tuple[Variant, ...]:
@@ -114,10 +114,9 @@ def _open_study(bench: Bench) -> "optuna.Study":
             f"the search needs Optuna ({error}): install it with `pip install -e .[study]`"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    bench.folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=STUDY,
-        storage=f"sqlite:///{bench.folder / STORAGE}",
+        storage=f"sqlite:///{bench.run_dir.root / STORAGE}",
         directions=DIRECTIONS,
         load_if_exists=True,
     )
@@ -143,7 +142,7 @@ def _tell(study: "optuna.Study", trial: "optuna.Trial", bench: Bench, problem: s
         trial.set_user_attr(REASON, problem)
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
-    point = Point.load(bench.point(trial.user_attrs[POINT]))
+    point = bench.point(trial.user_attrs[POINT])
     flash = point.cost("flash")
     assert flash is not None and point.change.si_sdr_db.mean is not None
     study.tell(trial, (-point.change.si_sdr_db.mean, flash.flash.total, flash.total_cycles))

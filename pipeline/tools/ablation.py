@@ -11,11 +11,10 @@ import numpy as np
 from pipeline.artefacts import RunDir
 from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
+from pipeline.inputs import prepared_corpus, training_mixer
 from pipeline.networks.graph import HopGraph
 from pipeline.networks.trained import Trained
 from pipeline.quantization.scheme import FLOAT, INT8, INT16, Grid, Scheme
-from pipeline.stages.prepare import prepared_corpus, training_mixer
-from pipeline.stages.train import WEIGHTS
 
 BATCHES = 6
 BATCH_SIZE = 24
@@ -47,7 +46,7 @@ def rows(config: Config, run_dir: RunDir) -> Iterator[tuple[str, float, float]]:
 
     corpus = prepared_corpus(run_dir)
     mixer = training_mixer(config, corpus)
-    dense = Trained.load(run_dir.path("train") / WEIGHTS)
+    dense = Trained.load(run_dir.dense)
     unseen = [
         Batch.from_audio(*mixer.batch(config.train.steps + k, BATCH_SIZE), dense.front_end)
         for k in range(BATCHES)

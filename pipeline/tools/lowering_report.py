@@ -16,7 +16,6 @@ from pipeline.lowering.tflite import to_tflite
 from pipeline.lowering.unit_order import narrow_windows
 from pipeline.lowering.windows import whole
 from pipeline.networks.trained import Trained
-from pipeline.stages.compress import weights_path
 
 # With weights in SRAM: in flash, reading them would hide what the NPU does.
 MEMORY_MODE = "Sram_Only"
@@ -77,7 +76,7 @@ def main() -> None:
 
 def _tables(config: Config, run_dir: RunDir) -> list[str]:
     return [
-        lowering_table(Trained.load(weights_path(run_dir, v.name)), v.name, config.compile)
+        lowering_table(Trained.load(run_dir.weights(v.name)), v.name, config.compile)
         for v in config.compress.variants
     ]
 

@@ -5,13 +5,14 @@ from pipeline.stages import compile as compile_stage
 from pipeline.stages import compress, convert, estimate, evaluate, prepare, report, train
 
 STAGES = {
-    stage.name: stage
+    stage.item: stage
     for stage in (
         prepare.run,
         train.run,
         compress.run,
         convert.run,
         compile_stage.run,
+        evaluate.reference,
         evaluate.run,
         estimate.run,
         report.run,
@@ -20,15 +21,16 @@ STAGES = {
 
 
 def main() -> None:
-    """Run what is not up to date and say where the report is."""
+    """Make what is not finished and say where the report is."""
     config, run_dir, force = parse("python -m pipeline.run", "Run every stage in order.")
     with reported_errors():
         for stage in STAGES.values():
             stage.check(config)
-    for name, stage in STAGES.items():
-        with reported_errors():
-            card = stage(config, run_dir, force)
-        print(f"{name}: {run_dir.path(name)} ({card.wall_s} s)", flush=True)
+    for stage in STAGES.values():
+        for model in stage.models(config):
+            with reported_errors():
+                card = stage.make(config, run_dir, model, force)
+            print(f"{card.item}: {run_dir.path(card.item)} ({card.wall_s} s)", flush=True)
     print(f"report: {run_dir.path('report') / 'report.html'}")
 
 

@@ -17,38 +17,43 @@ from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
 from pipeline.deployed import Deployed
 from pipeline.errors import InputError
+from pipeline.models import Model, models
 from pipeline.networks.trained import Trained
 from pipeline.stages import compress, prepare, train
-from pipeline.stages.convert import model_path
 
 FOLDER = Path("tflite_models")
-STAGES = ("train", "compress", "convert", "compile")
+STAGES = ("compress", "convert", "compile")
 
 
 def save(config: Config, run_dir: RunDir, folder: Path) -> None:
     """Copy every network, trained and converted, each with a card, to ``folder``."""
     folder.mkdir(exist_ok=True)
-    cards = {name: run_dir.card(name) for name in STAGES}
-    shutil.copy(run_dir.path("train") / train.WEIGHTS, folder / train.WEIGHTS)
+    trained = run_dir.card("train")
+    shutil.copy(run_dir.dense, folder)
     write_json(
         folder / "dense.card.json",
-        {"seed": config.seed, "config": cards["train"].config, "versions": cards["train"].versions}
-        | {"results": cards["train"].results},
+        {
+            "seed": config.seed,
+            "config": trained.config,
+            "versions": trained.versions,
+            "results": trained.results,
+        },
     )
     for variant in config.compress.variants:
-        converted = Deployed.load(model_path(run_dir, variant.name))
-        shutil.copy(compress.weights_path(run_dir, variant.name), folder)
+        converted = Deployed.load(run_dir.tflite(variant.name))
+        cards = {stage: run_dir.card(f"{stage}/{variant.name}") for stage in STAGES}
+        shutil.copy(run_dir.weights(variant.name), folder)
         Deployed.write(
             folder / converted.tflite.name,
             converted.tflite.read_bytes(),
             converted.card,
             {
                 "seed": config.seed,
-                "variant": variant.model_dump(),
+                "variant": variant.model_dump(mode="json"),
                 "config": cards["compress"].config,
                 "versions": cards["compress"].versions,
             }
-            | {name: cards[name].results[variant.name] for name in STAGES[1:]},
+            | {stage: card.results for stage, card in cards.items()},
         )
 
 
@@ -61,27 +66,24 @@ def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
     prepare.run(config, run_dir)
 
     def trained(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-        Trained.load(folder / train.WEIGHTS).save(work_dir / train.WEIGHTS)
+        name = run_dir.dense.name
+        Trained.load(folder / name).save(work_dir / name)
         return _card(folder, "dense")["results"]
 
-    def compressed(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-        results = {}
-        for variant in config.compress.variants:
-            name = f"{variant.name}.safetensors"
-            target = work_dir / variant.name
-            target.mkdir()
-            Trained.load(folder / name).save(target / name)
-            results[variant.name] = _card(folder, variant.name)["compress"]
-        return results
+    def compressed(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
+        name = run_dir.weights(model.name).name
+        Trained.load(folder / name).save(work_dir / name)
+        return _card(folder, model.name)["compress"]
 
     train.run.adopt(config, run_dir, trained)
-    compress.run.adopt(config, run_dir, compressed)
+    for model in models(config):
+        compress.run.adopt(config, run_dir, compressed, model)
 
 
-def _card(folder: Path, name: str) -> dict[str, Any]:
+def _card(folder: Path, name: str) -> Any:
     path = folder / f"{name}.card.json"
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable model card ({error})") from error
     return card

@@ -6,7 +6,6 @@ made again, and a killed sweep continues where it was.
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,67 +13,66 @@ from pathlib import Path
 from pipeline.artefacts import RunDir
 from pipeline.cli import parse, reported_errors
 from pipeline.config import DENSE, Config
+from pipeline.models import Model, with_repetitions
 from pipeline.progress import Reporter
 from pipeline.stages import evaluate, prepare, train
 from pipeline.study.farm import Farm, import_ray, next_done, ray_cluster
-from pipeline.study.plan import Task, plan
 from pipeline.study.points import Bench, adopt_model
 from pipeline.study.records import Point, Split, StudyError, points_in
 from pipeline.study.summary import flash_bytes, flash_cost, sram_cost
 
-SEARCH = "search"
 DESCRIPTION = f"""{__doc__}
---adopt DIR takes over models of the same names that were trained elsewhere (a folder each);
+--adopt DIR takes over models of the same names from the `compress` folder of another run;
 --finished leaves out the models that would have to be trained;
 --export DIR copies the finished points to DIR, for `python -m pipeline.report --study DIR`;
 --search N lets Optuna try N combinations, scored on validation mixtures, instead of the variants.
 """
 
 
-def sweep(bench: Bench, tasks: Sequence[Task]) -> None:
+def sweep(bench: Bench, models: Sequence[Model]) -> None:
     """Make every point that is not finished.
 
     Raises:
-        StudyError: a point is damaged, or some could not be made; the others are.
+        StudyError: some could not be made; the others are.
     """
-    missing = [task for task in tasks if not bench.has_point(task)]
-    if not missing and bench.has_reference():
+    needs = {DENSE: bench.reference_need, **{model.name: bench.need(model) for model in models}}
+    missing = {name: need for name, need in needs.items() if not bench.is_finished(need)}
+    if not missing:
         return
     failed = {}
     with ray_cluster(bench.config), Reporter() as report:
         farm = Farm(bench)
-        pending = {} if bench.has_reference() else {farm.reference(): DENSE}
-        pending |= {farm.point(task): task.name for task in missing}
-        total = len(tasks) + 1
+        pending = {farm.make(need): name for name, need in missing.items()}
+        total = len(needs)
         report("points", total - len(pending), total)
         while pending:
             name, problem = next_done(pending)
             if problem is not None:
                 failed[name] = problem
             elif name != DENSE:
-                report.note(_line(Point.load(bench.point(name))))
+                report.note(_line(bench.point(name)))
             report("points", total - len(pending) - len(failed), total)
     if failed:
         reasons = "\n".join(f"  {name}: {problem}" for name, problem in failed.items())
         raise StudyError(f"{len(failed)} of {total} points could not be made:\n{reasons}")
 
 
-def export(bench: Bench, tasks: Iterable[Task], folder: Path) -> None:
-    """Copy the reference and the finished points to where they are kept for good."""
-    points_in(folder).mkdir(parents=True, exist_ok=True)
-    for name in (DENSE, *(task.name for task in tasks if bench.has_point(task))):
-        shutil.copy(bench.point(name), points_in(folder))
+def export(bench: Bench, models: Iterable[Model], folder: Path) -> None:
+    """Write the reference and the finished points to where they are kept for good."""
+    bench.reference().save(points_in(folder) / f"{DENSE}.json")
+    for model in models:
+        if bench.is_finished(bench.need(model)):
+            bench.point(model.name).save(points_in(folder) / f"{model.name}.json")
 
 
 def open_bench(config: Config, run_dir: RunDir, split: Split) -> Bench:
-    """Prepare and train if need be; a search has a folder of its own."""
+    """Prepare and train if need be."""
     import_ray()
-    for stage in (train.run, evaluate.run):
+    for stage in (train.run, evaluate.reference):
         stage.check(config)
     prepare.run(config, run_dir)
     train.run(config, run_dir)
-    root = run_dir.root.resolve()
-    return Bench(config, RunDir(root), root if split == "test" else root / SEARCH, split)
+    return Bench(config, RunDir(run_dir.root.resolve()), split)
 
 
 def _line(point: Point) -> str:
@@ -101,19 +99,19 @@ def main() -> None:
             bench = open_bench(config, run_dir, "valid")
             for point in search(bench, options.search):
                 print(_line(point))
-            print(f"search: {bench.folder}")
+            print(f"search: {bench.run_dir.root}")
             return
         bench = open_bench(config, run_dir, "test")
-        tasks = plan(config)
+        models = with_repetitions(config)
         if options.adopt:
-            names = [task.name for task in tasks if adopt_model(bench, task, options.adopt)]
+            names = [model.name for model in models if adopt_model(bench, model, options.adopt)]
             print(f"adopted: {', '.join(names) or 'none'}")
         if options.finished:
-            tasks = tuple(task for task in tasks if bench.has_model(task))
-        sweep(bench, tasks)
-        print(f"sweep: {points_in(bench.folder)}")
+            models = tuple(m for m in models if bench.is_finished(("compress", m)))
+        sweep(bench, models)
+        print(f"sweep: {bench.run_dir.path('point')}")
         if options.export:
-            export(bench, tasks, options.export)
+            export(bench, models, options.export)
             print(f"exported: {points_in(options.export)}")
 
 

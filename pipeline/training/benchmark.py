@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cli import parse, reported_errors
+from pipeline.inputs import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.keras import limit_threads, tf, tf_keras
 from pipeline.networks.trained import untrained
-from pipeline.stages.prepare import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.training.loop import Settings, fit
 from pipeline.training.model import SequenceModel
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from pipeline.artefacts import RunDir
-from pipeline.config import Config, Train
+from pipeline.config import Compress, Config, Train, Variant
 from pipeline.corpora.store import StoreWriter
 from pipeline.corpora.testset import MixtureList, MixtureRecipe, Piece, write_list
 from pipeline.dsp import RATE_HZ, FrontEnd
@@ -20,9 +20,13 @@ from pipeline.quantization import SCHEMES
 
 SNRS_DB = (-6, -3, 0, 3, 6, 9)
 MODES = ("Shared_Sram", "Sram_Only")
-SPARSITY = {"dense": 0.0, "weight80": 0.8, "weight95": 0.95}
+SPARSITY = {"plain": 0.0, "weight80": 0.8, "weight95": 0.95}
 CLIPS = ("test-000", "test-001", "test-002")
-CONFIG = Config(seed=7, train=Train(warmup_steps=0))
+CONFIG = Config(
+    seed=7,
+    train=Train(warmup_steps=0),
+    compress=Compress(variants=tuple(Variant(name=name) for name in SPARSITY)),
+)
 MODEL = TinyLSTMs(bands=16, lstm_units=(24, 24), dense_units=16)
 SPEECH_CLIP, NOISE_CLIP = "speech/one.flac", "noise/<rain> & wind.flac"
 
@@ -32,40 +36,57 @@ def write_run(
 ) -> RunDir:
     """Write the folders and cards of every stage before the report."""
     run_dir = RunDir(root)
-    results = all_results(peers)
-    for stage, numbers in results.items():
-        write_card(run_dir, stage, numbers)
+    for item, numbers in by_item(all_results(peers)).items():
+        write_card(run_dir, item, numbers)
     rng = np.random.default_rng(5)
     _write_corpus(run_dir.path("prepare") / "corpus" / "test", rng)
     front_end = FrontEnd(np.zeros(model.bands, np.float32), np.ones(model.bands, np.float32))
     arrays = _arrays(model, rng)
     graph = model.define()
-    Trained(graph, front_end, arrays).save(run_dir.path("train") / "dense.safetensors")
+    Trained(graph, front_end, arrays).save(run_dir.dense)
     for name, sparsity in SPARSITY.items():
-        folder = run_dir.path("compress") / name
-        folder.mkdir(parents=True)
+        folder = run_dir.path(f"compress/{name}")
         pruned = _pruned(arrays, sparsity, rng)
         Trained(graph, front_end, pruned, SCHEMES["int8"]).save(folder / f"{name}.safetensors")
-    systems = [n for n, s in results["evaluate"]["systems"].items() if s["kind"] != "oracle"]
     for clip in CLIPS:
-        _write_audio(run_dir.path("evaluate") / "audio" / clip, systems, rng)
+        references = ["noisy", "dense_float", *peers]
+        _write_audio(run_dir.audio("dense") / clip, references, rng)
+        for name in SPARSITY:
+            _write_audio(run_dir.audio(name) / clip, [f"{name}_float", name], rng)
     return run_dir
 
 
-def write_card(run_dir: RunDir, stage: str, results: dict[str, Any]) -> None:
-    """Write (or replace) the card of one stage."""
-    folder = run_dir.path(stage)
+def by_item(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Results as the cards of a run hold them, those of the evaluation with what they are of."""
+    scores = stages["evaluate"]
+    items = {name: stages[name] for name in ("prepare", "train")}
+    owned = {
+        name: scores | {"systems": {n: scores["systems"][n] for n in (name, f"{name}_float")}}
+        for name in SPARSITY
+    }
+    others = [n for n in scores["systems"] if not any(n in s["systems"] for s in owned.values())]
+    items["evaluate/dense"] = scores | {"systems": {n: scores["systems"][n] for n in others}}
+    for name in SPARSITY:
+        items |= {f"{s}/{name}": stages[s][name] for s in ("compress", "convert", "compile")}
+        items[f"evaluate/{name}"] = owned[name]
+        items[f"estimate/{name}"] = {"costs": stages["estimate"][name]}
+    return items
+
+
+def write_card(run_dir: RunDir, item: str, results: dict[str, Any]) -> None:
+    """Write (or replace) the card of one item."""
+    folder = run_dir.path(item)
     folder.mkdir(parents=True, exist_ok=True)
     card = {
-        "stage": stage,
-        "key": f"{len(stage):064x}",
-        "seed": CONFIG.seed,
-        "config": CONFIG.model_dump(mode="json", include={"data", "model", stage}),
+        "item": item,
+        "key": f"{len(item):064x}",
+        "config": {},
         "inputs": {},
         "outputs": {},
         "versions": {"python": "3.11.0", "tensorflow": "2.21.0"},
         "wall_s": 12.5,
         "results": results,
+        "files": {},
     }
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 

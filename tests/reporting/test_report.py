@@ -21,6 +21,7 @@ from synthetic_run import (
     NOISE_CLIP,
     SPARSITY,
     all_results,
+    by_item,
     write_card,
     write_run,
 )
@@ -70,7 +71,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 @pytest.fixture(scope="module")
 def text(run_dir: RunDir) -> str:
-    report.run(Config(), run_dir)
+    report.run(CONFIG, run_dir)
     return (run_dir.path("report") / report.PAGE).read_text(encoding="utf-8")
 
 
@@ -122,7 +123,7 @@ def test_sound_is_the_evaluated_sound_bit_for_bit(page: Page, run_dir: RunDir) -
     players = page.all("audio")
     assert len(players) == len(CLIPS) * len(HEARD)
     files = [
-        run_dir.path("evaluate") / "audio" / clip / f"{name}.flac"
+        run_dir.audio(name if name in SPARSITY else "dense") / clip / f"{name}.flac"
         for clip in CLIPS
         for name in HEARD
     ]
@@ -162,18 +163,19 @@ def test_tables_are_written_beside_the_page(run_dir: RunDir, text: str) -> None:
 
 
 def test_same_run_gives_the_same_bytes(own_run: RunDir, text: str) -> None:
-    report.run(Config(), own_run)
+    report.run(CONFIG, own_run)
     assert (own_run.path("report") / report.PAGE).read_text(encoding="utf-8") == text
 
 
 def test_ready_made_recordings_and_no_peers(own_run: RunDir) -> None:
     """Pairs have no recipes, and names with folders; peers are optional."""
     (own_run.path("prepare") / "corpus" / "test" / "mixtures.json").unlink()
-    audio = own_run.path("evaluate") / "audio"
-    (audio / "p232").mkdir()
-    (audio / CLIPS[0]).rename(audio / "p232" / "p232_001.wav")
-    write_card(own_run, "evaluate", all_results(peers=())["evaluate"])
-    report.run(Config(), own_run)
+    for item in ("dense", *SPARSITY):
+        audio = own_run.audio(item)
+        (audio / "p232").mkdir()
+        (audio / CLIPS[0]).rename(audio / "p232" / "p232_001.wav")
+    write_card(own_run, "evaluate/dense", by_item(all_results(peers=()))["evaluate/dense"])
+    report.run(CONFIG, own_run)
     page = Page((own_run.path("report") / report.PAGE).read_text(encoding="utf-8"))
     assert "p232/p232_001.wav" in page.words
     assert "rnnoise" not in page.words
@@ -181,11 +183,11 @@ def test_ready_made_recordings_and_no_peers(own_run: RunDir) -> None:
 
 
 def test_damaged_sound_is_named(own_run: RunDir) -> None:
-    file = own_run.path("evaluate") / "audio" / CLIPS[1] / "weight80.flac"
+    file = own_run.audio("weight80") / CLIPS[1] / "weight80.flac"
     file.write_bytes(b"not a sound")
     with pytest.raises(ArtefactError, match=r"test-001/weight80\.flac: cannot be read"):
-        report.run(Config(), own_run)
+        report.run(CONFIG, own_run)
     soundfile.write(file, np.zeros(800), 8_000)
     with pytest.raises(ArtefactError, match=r"8000 Hz.*expected mono at 16000 Hz"):
-        report.run(Config(), own_run)
+        report.run(CONFIG, own_run)
     assert not own_run.path("report").exists()

@@ -34,23 +34,22 @@ def column(table: tables.Table, heading: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["train"].pop("history"), r"train/card\.json: results\.history"),
+        (lambda c: c["train"].pop("history"), "results of train: history"),
         (
             lambda c: c["evaluate"]["systems"]["noisy"]["overall"].pop("stoi"),
-            r"evaluate/card\.json: results\.systems\.noisy\.overall.*no stoi",
+            r"of evaluate: systems\.noisy\.overall.*no stoi",
         ),
         (
-            lambda c: c["compile"]["dense"]["Shared_Sram"].update(arena_bytes="much"),
-            r"compile/card\.json: results\.dense\.Shared_Sram\.arena_bytes",
+            lambda c: c["compile"]["plain"]["Shared_Sram"].update(arena_bytes="much"),
+            r"of compile: plain\.Shared_Sram\.arena_bytes",
         ),
-        (lambda c: c["convert"].pop("weight80"), r"convert/card\.json: variant 'weight80'"),
         (
             lambda c: c["evaluate"]["systems"].pop("dense_float"),
-            r"evaluate/card\.json: system 'dense_float' is missing; run `python -m",
+            r"of evaluate: system 'dense_float' is missing; run `python -m",
         ),
         (
-            lambda c: c["estimate"]["dense"][0].update(source="guess"),
-            r"estimate/card\.json: results\.dense\.0\.source",
+            lambda c: c["estimate"]["plain"][0].update(source="guess"),
+            r"of estimate: plain\.0\.source",
         ),
     ],
 )
@@ -141,7 +140,7 @@ def test_charts_take_every_colour_from_the_page() -> None:
 
 def test_cycle_chart_accounts_for_every_cycle() -> None:
     (chart, *_) = charts.cycles_by_layer(read())
-    compiled = all_results()["compile"]["dense"]
+    compiled = all_results()["compile"]["plain"]
     total = compiled["Shared_Sram"]["total_cycles"]
     assert f"{total:,} in Shared_Sram" in chart.caption
     texts = re.findall(r">([^<>]+)</text>", chart.svg)
@@ -173,20 +172,20 @@ def test_latency_comes_from_the_source_closest_to_the_device() -> None:
         "total_cycles": 2,
         "latency_us": 400.0,
     }
-    results = read(lambda c: c["estimate"]["dense"].append(fvp))
+    results = read(lambda c: c["estimate"]["plain"].append(fvp))
     by_name = {
         s.name: s
         for s in story.summaries(results, dict.fromkeys(results.compress, 0.2), 3_875_840, 16_000.0)
     }
-    assert by_name["dense"].latency == "400 µs a hop, 2.5% of real time (fvp)"
+    assert by_name["plain"].latency == "400 µs a hop, 2.5% of real time (fvp)"
     assert by_name["weight80"].latency.endswith("(vela)")
 
 
 def test_rounded_away_change_has_no_sign() -> None:
     def equal(c: Cards) -> None:
         systems = c["evaluate"]["systems"]
-        systems["dense"]["overall"] = copy.deepcopy(systems["dense_float"]["overall"])
-        systems["dense"]["overall"]["stoi"]["mean"] -= 1e-5
+        systems["plain"]["overall"] = copy.deepcopy(systems["dense_float"]["overall"])
+        systems["plain"]["overall"]["stoi"]["mean"] -= 1e-5
 
     results = read(equal)
     left = dict.fromkeys(results.compress, 0.2)
@@ -205,8 +204,8 @@ def test_rounded_away_change_has_no_sign() -> None:
     ],
 )
 def test_broken_proof_is_called_broken(change: Callable[[Any], object], holds: list[bool]) -> None:
-    results = read(lambda c: change(c["convert"]["dense"]))
-    assert [p.holds for p in story.proofs(results.convert["dense"], "dense")] == holds
+    results = read(lambda c: change(c["convert"]["plain"]))
+    assert [p.holds for p in story.proofs(results.convert["plain"], "plain")] == holds
 
 
 def test_dnsmos_has_a_column_where_every_system_was_scored_by_it() -> None:

@@ -14,6 +14,7 @@ from pipeline.config import Config, Data, Mixing
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.listing import FolderError
+from pipeline.inputs import prepared_corpus, prepared_front_end, training_mixer
 from pipeline.stages import prepare
 
 RATE_HZ = 16_000
@@ -99,7 +100,7 @@ def test_bad_files_are_named_counted_and_left_out(
     folder = tmp_path / role / "train"
     add_bad_files(folder)
     run_dir = RunDir(tmp_path / "run")
-    card = prepare.run(config, run_dir)
+    (card,) = prepare.run(config, run_dir)
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
     left_out = card.results["left_out"]
     assert shown == [
@@ -114,10 +115,10 @@ def test_bad_files_are_named_counted_and_left_out(
     (again,) = RunDir(tmp_path / "run").path("prepare").glob(CARD_NAME)
     assert json.loads(again.read_text(encoding="utf-8"))["results"]["left_out"] == left_out
 
-    mixer = prepare.training_mixer(config, prepare.prepared_corpus(run_dir))
+    mixer = training_mixer(config, prepared_corpus(run_dir))
     for step in range(3):
         assert all(np.isfinite(part).all() for part in mixer.batch(step, 8))
-    front_end = prepare.prepared_front_end(run_dir)
+    front_end = prepared_front_end(run_dir)
     assert np.isfinite(front_end.mean).all()
     assert np.isfinite(front_end.deviation).all()
 
@@ -129,7 +130,7 @@ def test_many_bad_files_are_summed_up(
     for number in range(prepare.LINES_SHOWN + 3):
         (folder / f"{number:02d}.wav").touch()
     (folder / "text.wav").write_text("hello")
-    card = prepare.run(config, RunDir(tmp_path / "run"))
+    (card,) = prepare.run(config, RunDir(tmp_path / "run"))
     shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
     assert shown[0] == (
         f"left out: {folder}/00.wav: the file is empty (0 bytes); record or copy it again "
@@ -143,7 +144,7 @@ def test_many_bad_files_are_summed_up(
 def test_the_parts_are_shown_as_a_table_and_stand_in_the_card(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = prepare.run(config, RunDir(tmp_path / "run"))
+    (card,) = prepare.run(config, RunDir(tmp_path / "run"))
     shown = capsys.readouterr().err.splitlines()
     assert "part   role    speakers   files  minutes" in shown
     assert "valid  speech         -       1      0.0" in shown
@@ -183,7 +184,7 @@ def test_an_unusable_file_is_never_a_whole_part(config: Config, tmp_path: Path) 
             (tmp_path / role / part).rmdir()
         for name in ("._a.wav", "broken_1.wav", "broken_2.flac", "zz_1.ogg"):
             (tmp_path / role / name).write_bytes(data)
-    card = prepare.run(config, RunDir(tmp_path / "run"))
+    (card,) = prepare.run(config, RunDir(tmp_path / "run"))
     assert [part["files"] for part in card.results["parts"]] == [1] * 6
     assert len(card.results["left_out"]) == 8
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.artefacts import RunDir, StageCard
+from pipeline.artefacts import Card, RunDir
 from pipeline.config import Config, load
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.testset import LISTS_DIR, Mixture, read_list, write_list
-from pipeline.stages.convert import model_path
+from pipeline.stages import convert
 from pipeline.stages.evaluate import listening_clips
 from pipeline.tools import run as pipeline_run
 from pipeline.tools import shipped
@@ -32,6 +32,8 @@ TOY = Path("configs/toy.toml")
 TIMINGS = {"step_ms", "real_time_factor"}
 # Every fourth test mixture is one for each SNR; eight for validation are 2,000 frames of proof.
 EVERY = {"valid": 3, "test": 4}
+VARIANTS = ("dense-int8", "weight80-int8")
+ITEMS = tuple(dict.fromkeys(s.item.format(model=v) for s in STAGES.values() for v in VARIANTS))
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,13 @@ def use_little_data(patch: pytest.MonkeyPatch, lists: Path) -> None:
 def toy(config: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     run_dir = RunDir(tmp_path_factory.mktemp("toy") / "run")
     for stage in STAGES.values():
-        stage(config, run_dir, False)
+        stage(config, run_dir)
     return run_dir
+
+
+def results_of(run_dir: RunDir, stage: str) -> dict[str, dict[str, Any]]:
+    """Of a stage that has an item of every model."""
+    return {name: run_dir.card(f"{stage}/{name}").results for name in VARIANTS}
 
 
 def without_timings(value: Any) -> Any:
@@ -80,16 +87,18 @@ def without_timings(value: Any) -> Any:
 
 
 def test_the_integer_model_is_proven(toy: RunDir) -> None:
-    for proof in toy.card("convert").results.values():
+    for proof in results_of(toy, "convert").values():
         assert proof["weights_equal_training"]
         assert proof["keras_vs_tflite"]["frames"] >= 2000
         assert proof["keras_vs_tflite"]["mask_worst_abs"] == 0.0
         assert proof["tflite_vs_tflm"]["values"] == proof["keras_vs_tflite"]["frames"] * 128
-    assert toy.card("convert").results["weight80-int8"]["zero_weights"] >= 0.8
+    assert results_of(toy, "convert")["weight80-int8"]["zero_weights"] >= 0.8
 
 
 def test_every_system_is_scored_at_every_snr(toy: RunDir) -> None:
-    systems = toy.card("evaluate").results["systems"]
+    reference = toy.card("evaluate/dense").results
+    scored = (reference, *results_of(toy, "evaluate").values())
+    systems = {name: system for made in scored for name, system in made["systems"].items()}
     assert set(systems) == {
         *("noisy", "oracle", "dense_float"),
         *("dense-int8", "dense-int8_float", "weight80-int8", "weight80-int8_float"),
@@ -113,7 +122,7 @@ def test_clips_to_listen_to_differ_in_noise_and_snr() -> None:
 
 
 def test_sparsity_shrinks_the_weight_stream(toy: RunDir) -> None:
-    compiled = toy.card("compile").results
+    compiled = results_of(toy, "compile")
     for mode in ("Shared_Sram", "Sram_Only"):
         flash = {name: compiled[name][mode]["flash"] for name in compiled}
         assert flash["weight80-int8"]["weights"] < 0.6 * flash["dense-int8"]["weights"]
@@ -131,10 +140,11 @@ def test_the_report_is_one_self_contained_page(toy: RunDir) -> None:
 def test_a_finished_run_does_nothing(
     toy: RunDir, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {name: toy.card(name) for name in STAGES}
+    before = {item: toy.card(item) for item in ITEMS}
     # Whatever a stage would do, it would first make its folder.
     monkeypatch.setattr(Path, "mkdir", None)
-    assert {name: stage(config, toy, False) for name, stage in STAGES.items()} == before
+    after = [card for stage in STAGES.values() for card in stage(config, toy)]
+    assert {card.item: card for card in after} == before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,33 +156,36 @@ class Moment:
     count: int = 1
 
 
+SPARSE = "{}/weight80-int8"
 # In the middle of every stage, and last between a finished stage and its appearance.
 MOMENTS = (
     ("prepare", Moment("open", "valid/speech.partial/audio.i16")),
     ("train", Moment("open", ".train.partial/.checkpoint.safetensors.tmp", count=2)),
-    ("compress", Moment("open", "weight80-int8/.checkpoint.safetensors.tmp", count=2)),
-    ("convert", Moment("open", ".convert.partial/.weight80-int8.tflite.tmp")),
-    ("compile", Moment("open", ".compile.partial/Sram_Only/weight80-int8")),
-    ("evaluate", Moment("os.mkdir", ".evaluate.partial/audio")),
-    ("estimate", Moment("open", "compile/Sram_Only/weight80-int8_vela.tflite")),
+    (SPARSE.format("compress"), Moment("open", ".weight80-int8.partial/.checkpoint", count=2)),
+    (SPARSE.format("convert"), Moment("open", ".weight80-int8.partial/.weight80-int8.tflite.tmp")),
+    (SPARSE.format("compile"), Moment("open", ".weight80-int8.partial/Sram_Only/weight80-int8")),
+    ("evaluate/dense", Moment("os.mkdir", "evaluate/.dense.partial/audio")),
+    (SPARSE.format("evaluate"), Moment("os.mkdir", ".weight80-int8.partial/audio")),
+    (SPARSE.format("estimate"), Moment("open", "Sram_Only/weight80-int8_vela.tflite")),
     ("report", Moment("open", ".report.partial/.results.md.tmp")),
     ("report", Moment("os.rename", ".report.partial", count=4)),
 )
 
 
 def test_every_stage_is_killed_once() -> None:
-    assert {name for name, _ in MOMENTS} == set(STAGES)
+    items = {stage.item.format(model="weight80-int8") for stage in STAGES.values()}
+    assert {item for item, _ in MOMENTS} == items
 
 
 @pytest.mark.parametrize(
-    ("name", "moment"), [pytest.param(*m, id=f"{m[0]}-{m[1].event}") for m in MOMENTS]
+    ("item", "moment"), [pytest.param(*m, id=f"{m[0]}-{m[1].event}") for m in MOMENTS]
 )
 def test_a_killed_run_is_completed_with_the_same_result(
-    name: str, moment: Moment, toy: RunDir, config: Config, lists: Path, tmp_path: Path
+    item: str, moment: Moment, toy: RunDir, config: Config, lists: Path, tmp_path: Path
 ) -> None:
     run_dir = RunDir(tmp_path / "run")
     shutil.copytree(toy.root, run_dir.root, copy_function=os.link)
-    shutil.rmtree(run_dir.path(name))
+    shutil.rmtree(run_dir.path(item))
     # The server imports the pipeline once; every process is a fork of it, killed for real.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipeline.tools.run"])
@@ -180,11 +193,12 @@ def test_a_killed_run_is_completed_with_the_same_result(
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert run_dir.partial(name).is_dir()
-    assert not run_dir.path(name).exists()
+    assert run_dir.partial(item).is_dir()
+    assert not run_dir.path(item).exists()
 
-    completed: StageCard = STAGES[name](config, run_dir, False)
-    expected = toy.card(name)
+    stage = next(s for s in STAGES.values() if s.item.format(model=VARIANTS[1]) == item)
+    completed: Card = stage(config, run_dir)[-1]
+    expected = toy.card(item)
     assert completed.key == expected.key
     assert without_timings(completed.results) == without_timings(expected.results)
     assert completed.outputs.keys() == expected.outputs.keys()
@@ -213,7 +227,7 @@ def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
     """Any TFLite user can open it: one hop, integers in and out, state by name."""
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(str(model_path(toy, "weight80-int8")))
+    interpreter = tf.lite.Interpreter(str(toy.tflite("weight80-int8")))
     interpreter.allocate_tensors()
     inputs = {d["name"]: d for d in interpreter.get_input_details()}
     outputs = {d["name"]: d for d in interpreter.get_output_details()}
@@ -231,9 +245,9 @@ def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Pat
     run_dir = RunDir(tmp_path / "run")
     shutil.copytree(toy.path("prepare"), run_dir.path("prepare"), copy_function=os.link)
     shipped.restore(config, run_dir, tmp_path / "models")
-    STAGES["convert"](config, run_dir)
+    convert.run(config, run_dir)
     for variant in config.compress.variants:
-        again, saved = model_path(run_dir, variant.name), tmp_path / "models"
+        again, saved = run_dir.tflite(variant.name), tmp_path / "models"
         assert again.read_bytes() == (saved / f"{variant.name}.tflite").read_bytes()
     (tmp_path / "models" / "dense-int8.card.json").write_text("{")
     with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a readable model card"):
@@ -241,7 +255,7 @@ def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Pat
 
 
 def test_cards_are_plain_json(toy: RunDir) -> None:
-    for name in STAGES:
-        card = json.loads((toy.path(name) / "card.json").read_text())
-        assert card["stage"] == name
+    for item in ITEMS:
+        card = json.loads((toy.path(item) / "card.json").read_text())
+        assert card["item"] == item
         assert {"tensorflow", "ethos-u-vela", "python"} <= card["versions"].keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any
 import pytest
 from synthetic_study import point
 
-from pipeline.artefacts import RunDir
+from pipeline.artefacts import CARD_NAME, Card, Need, RunDir, write_json
 from pipeline.config import Compress, Config, Variant
 from pipeline.study import search
-from pipeline.study.plan import Task
 from pipeline.study.points import Bench
 
 optuna = pytest.importorskip("optuna", reason="needs the `study` extra")
@@ -75,13 +75,18 @@ class FakeFarm:
         self.bench = bench
         type(self).asked = []
 
-    def point(self, task: Task) -> str:
-        self.asked.append(task.name)
-        sparsity = math.prod(1 - sparsity_of(variant) for variant in task.chain)
+    def make(self, need: Need) -> str:
+        _, model = need
+        assert model is not None
+        self.asked.append(model.name)
+        sparsity = math.prod(1 - sparsity_of(variant) for variant in model.chain)
         size = round(500_000 * sparsity)
-        made = point(task.chain, flash=size + 9_000, cycles=size, sram_cycles=1, change=-1 / size)
-        made.save(self.bench.point(task.name))
-        return task.name
+        made = point(model.chain, flash=size + 9_000, cycles=size, sram_cycles=1, change=-1 / size)
+        item = f"trial/{model.name}"
+        card = Card(item, "0", {}, {}, {}, {}, 0.0, made.results(), {})
+        self.bench.run_dir.path(item).mkdir(parents=True, exist_ok=True)
+        write_json(self.bench.run_dir.path(item) / CARD_NAME, dataclasses.asdict(card))
+        return model.name
 
     @classmethod
     def next_done(cls, pending: dict[str, str]) -> tuple[str, str | None]:
@@ -99,11 +104,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(search, "ray_cluster", cluster)
     monkeypatch.setattr(search, "Farm", FakeFarm)
     monkeypatch.setattr(search, "next_done", FakeFarm.next_done)
-    return Bench(Config(), RunDir(tmp_path), tmp_path / "search", "valid")
+    return Bench(Config(), RunDir(tmp_path), "valid")
 
 
 def trials(bench: Bench) -> Any:
-    storage = f"sqlite:///{bench.folder / search.STORAGE}"
+    storage = f"sqlite:///{bench.run_dir.root / search.STORAGE}"
     return optuna.load_study(study_name=search.STUDY, storage=storage)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ from pipeline.config import (
 from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.testset import LISTS_DIR, read_list, write_list
+from pipeline.models import Model, with_repetitions
 from pipeline.networks.tinylstms import TinyLSTMs
-from pipeline.stages import prepare, train
-from pipeline.study.plan import Task, plan
-from pipeline.study.points import Bench, adopt_model, make_model
-from pipeline.study.records import Point, Reference, StudyError
+from pipeline.stages import compress, convert, prepare, train
+from pipeline.study.points import Bench, adopt_model
+from pipeline.study.records import StudyError
 from pipeline.tools import sweep
 
 pytest.importorskip("ray", reason="needs the `study` extra")
@@ -96,10 +98,10 @@ def swept(run_dir: RunDir) -> Swept:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "next_done", interrupted_after_a_point(bench))
         with pytest.raises(KeyboardInterrupt):
-            sweep.sweep(bench, plan(CONFIG))
+            sweep.sweep(bench, with_repetitions(CONFIG))
     first = written(bench)
     with pytest.raises(StudyError) as error:
-        sweep.sweep(bench, plan(CONFIG))
+        sweep.sweep(bench, with_repetitions(CONFIG))
     return Swept(bench, first, str(error.value))
 
 
@@ -108,7 +110,7 @@ def interrupted_after_a_point(bench: Bench) -> Any:
     whole = sweep.next_done
 
     def wait(pending: dict[Any, str]) -> tuple[str, str | None]:
-        if any(bench.point(variant.name).exists() for variant in GOOD):
+        if any(bench.run_dir.path(f"point/{variant.name}").exists() for variant in GOOD):
             raise KeyboardInterrupt
         return whole(pending)
 
@@ -117,11 +119,12 @@ def interrupted_after_a_point(bench: Bench) -> Any:
 
 def written(bench: Bench) -> dict[str, int]:
     """When each point was written, ns."""
-    return {path.stem: path.stat().st_mtime_ns for path in bench.point("x").parent.glob("*.json")}
+    cards = bench.run_dir.path("point").glob("[!.]*/card.json")
+    return {path.parent.name: path.stat().st_mtime_ns for path in cards}
 
 
-def task(name: str) -> Task:
-    return next(t for t in plan(CONFIG) if t.name == name)
+def model(name: str) -> Model:
+    return next(m for m in with_repetitions(CONFIG) if m.name == name)
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(swept: Swept) -> None:
@@ -137,11 +140,11 @@ def test_one_that_fails_is_named_and_does_not_stop_the_others(swept: Swept) -> N
 
 
 def test_a_point_holds_how_it_was_made_how_good_it_is_and_what_it_costs(swept: Swept) -> None:
-    point = Point.load(swept.bench.point("unit50-weight80"))
+    point = swept.bench.point("unit50-weight80")
     assert [variant.name for variant in point.chain] == ["unit50", "unit50-weight80"]
     assert point.structure == "combination"
     assert sum(n for name, n in point.units.items() if "basis" not in name) <= (24 + 16 + 16) / 2
-    dense = Reference.load(swept.bench.point("dense"))
+    dense = swept.bench.reference()
     before, after = dense.systems["dense_float"], point.quality
     for metric in ("si_sdr_db", "sdr_db", "pesq_wb", "stoi"):
         means = [getattr(scores, metric).mean for scores in (before, after, point.change)]
@@ -151,7 +154,7 @@ def test_a_point_holds_how_it_was_made_how_good_it_is_and_what_it_costs(swept: S
 
 
 def test_placements_differ_by_where_the_constants_are(swept: Swept) -> None:
-    point = Point.load(swept.bench.point("dense-int8"))
+    point = swept.bench.point("dense-int8")
     assert [cost.placement for cost in point.costs] == ["flash", "sram_copy", "sram"]
     flash, copied, sram = point.costs
     assert flash.boot is None and flash.sram_bytes == flash.arena_bytes
@@ -164,70 +167,83 @@ def test_placements_differ_by_where_the_constants_are(swept: Swept) -> None:
 
 def test_nothing_is_made_again(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "ray_cluster", None)
-    sweep.sweep(swept.bench, plan(with_variants(*GOOD)))
+    sweep.sweep(swept.bench, with_repetitions(with_variants(*GOOD)))
 
 
-def test_a_damaged_point_is_named_before_anything_starts(
-    swept: Swept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweep, "ray_cluster", None)
-    path = swept.bench.point("unit50")
-    whole = path.read_text()
-    path.write_text(whole[:-20])
+def test_a_damaged_point_is_not_finished(swept: Swept) -> None:
+    card = swept.bench.run_dir.path("point/unit50") / "card.json"
+    whole = card.read_text()
+    card.write_text(whole[:-20])
     try:
-        with pytest.raises(StudyError, match=r"unit50\.json: not a point of the study"):
-            sweep.sweep(swept.bench, plan(CONFIG))
+        assert not swept.bench.is_finished(swept.bench.need(model("unit50")))
     finally:
-        path.write_text(whole)
+        card.write_text(whole)
 
 
 def test_every_setting_that_matters_makes_another_point(swept: Swept) -> None:
-    bench, unit = swept.bench, task("unit50")
-    assert bench.has_point(unit)
+    def is_finished(config: Config, model: Model) -> bool:
+        bench = dataclasses.replace(swept.bench, config=config)
+        return bench.is_finished(bench.need(model))
+
+    unit = model("unit50")
+    assert is_finished(CONFIG, unit)
     less_sram = CONFIG.study.model_copy(update={"sram_bytes": 1})
     for config in (
         CONFIG.model_copy(update={"study": less_sram}),
         CONFIG.model_copy(update={"mixing": Mixing(crop_s=0.6)}),
         CONFIG.model_copy(update={"compress": CONFIG.compress.model_copy(update={"steps": 5})}),
     ):
-        assert not dataclasses.replace(bench, config=config).has_point(unit)
-    sparser = unit.chain[0].model_copy(
+        assert not is_finished(config, unit)
+    sparser = unit.variant.model_copy(
         update={"methods": (Prune(do="prune", structure="unit", sparsity=0.6),)}
     )
-    assert not bench.has_point(dataclasses.replace(unit, chain=(sparser,)))
-    assert not bench.has_point(dataclasses.replace(unit, seed=2))
+    assert not is_finished(CONFIG, dataclasses.replace(unit, chain=(sparser,)))
+    assert not is_finished(CONFIG, dataclasses.replace(unit, seed=2))
     # Other variants do not matter.
-    assert dataclasses.replace(bench, config=with_variants(VARIANTS[1])).has_point(unit)
+    assert is_finished(with_variants(VARIANTS[1]), unit)
 
 
-def test_a_model_made_with_other_settings_is_neither_used_nor_deleted(swept: Swept) -> None:
-    with pytest.raises(StudyError, match=r"models/unit50: made with other settings .* delete it"):
-        make_model(swept.bench, dataclasses.replace(task("unit50"), seed=2))
-    assert (swept.bench.models / "unit50" / "result.json").exists()
+def test_run_and_sweep_share_what_is_finished(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever a stage would do, it would first make its folder.
+    monkeypatch.setattr(Path, "mkdir", None)
+    config = with_variants(*GOOD)
+    assert len(compress.run(config, swept.bench.run_dir)) == len(GOOD)
+    assert len(convert.run(config, swept.bench.run_dir)) == len(GOOD)
 
 
-def test_a_model_trained_elsewhere_is_taken_over(swept: Swept, tmp_path: Path) -> None:
-    bench = dataclasses.replace(swept.bench, folder=tmp_path)
-    assert adopt_model(bench, task("unit50"), swept.bench.models)
-    assert not adopt_model(bench, task("odd-block"), swept.bench.models)
-    make_model(bench, task("unit50"))
-    assert (bench.models / "unit50" / "unit50.safetensors").exists()
+def test_a_model_trained_elsewhere_is_taken_over(
+    swept: Swept, run_dir: RunDir, tmp_path: Path
+) -> None:
+    for item in ("prepare", "train"):
+        shutil.copytree(run_dir.path(item), tmp_path / item, copy_function=os.link)
+    elsewhere = swept.bench.run_dir.path("compress")
+    bench = dataclasses.replace(swept.bench, run_dir=RunDir(tmp_path))
+    assert not adopt_model(bench, model("unit50-weight80"), elsewhere)  # Its parent is missing.
+    assert adopt_model(bench, model("unit50"), elsewhere)
+    assert adopt_model(bench, model("unit50-weight80"), elsewhere)
+    assert not adopt_model(bench, model("odd-block"), elsewhere)
+    assert bench.is_finished(("compress", model("unit50-weight80")))
+    weights = "compress/unit50/unit50.safetensors"
+    assert (tmp_path / weights).read_bytes() == (run_dir.root / weights).read_bytes()
 
 
 def test_a_model_is_finished_or_not(swept: Swept) -> None:
-    models = {t.name: swept.bench.has_model(t) for t in plan(CONFIG)}
-    assert models == {variant.name: variant in GOOD for variant in VARIANTS}
+    known = with_repetitions(CONFIG)
+    finished = {m.name: swept.bench.is_finished(("compress", m)) for m in known}
+    assert finished == {variant.name: variant in GOOD for variant in VARIANTS}
 
 
 def test_finished_points_are_exported(swept: Swept, tmp_path: Path) -> None:
-    sweep.export(swept.bench, plan(CONFIG), tmp_path)
+    sweep.export(swept.bench, with_repetitions(CONFIG), tmp_path)
     exported = {path.stem for path in (tmp_path / "points").glob("*.json")}
     assert exported == {"dense", *(variant.name for variant in GOOD)}
 
 
 def test_headline_variants_are_repeated_with_what_they_come_from() -> None:
     study = Study(headline=("unit50-weight80",), seeds=(1, 2))
-    tasks = plan(with_variants(*GOOD).model_copy(update={"study": study}))
+    tasks = with_repetitions(with_variants(*GOOD).model_copy(update={"study": study}))
     assert [(t.name, t.seed) for t in tasks[:3]] == [(v.name, 1) for v in GOOD]
     (repeated,) = tasks[3:]
     assert (repeated.name, repeated.base, repeated.seed) == (

@@ -14,7 +14,8 @@ from pipeline.tools.run import STAGES
 
 def test_every_stage_and_tool_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     known = commands()
-    assert {"run", "enhance", "emulate", *STAGES} <= known.keys()
+    stages = {stage.name for stage in STAGES.values()}
+    assert {"run", "enhance", "emulate", *stages} <= known.keys()
     assert all(len(line) > 20 for line in known.values())
 
 
@@ -36,6 +37,13 @@ def test_code_imports_stages_and_tools_by_their_place_alone() -> None:
             if isinstance(node, ast.ImportFrom) and node.module:
                 modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             assert short.isdisjoint(modules), f"{path}: {short.intersection(modules)}"
+
+
+def test_no_stage_imports_another() -> None:
+    for path in Path("pipeline/stages").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not str(node.module).startswith("pipeline.stages"), path
 
 
 def test_without_a_command_the_list_is_shown(
