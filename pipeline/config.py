@@ -16,10 +16,12 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.boards import FIRMWARE, PLUGIN
 from pipeline.compression.methods import AnyMethod
 from pipeline.compression.methods.prune import Prune
 from pipeline.errors import InputError
 from pipeline.ethosu.memory_system import memory_system
+from pipeline.ethosu.npu import NpuName
 from pipeline.ethosu.vela_config import DEFAULT_SYSTEM, VelaConfig
 from pipeline.networks import DEFAULT_NETWORK, Network
 
@@ -52,7 +54,6 @@ Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Distinct = AfterValidator(_distinct)
-Accelerator = Literal["ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256"]
 
 
 class Data(_Section):
@@ -269,7 +270,7 @@ class Compress(_Section):
 class Compile(_Section):
     """Vela."""
 
-    accelerator: Accelerator = "ethos-u55-128"
+    accelerator: NpuName = "ethos-u55-128"
     """NPU configuration."""
     system: str = DEFAULT_SYSTEM
     """Vela system configuration: clock and memory bandwidths."""
@@ -307,10 +308,34 @@ class Evaluate(_Section):
     """Processes that compute metrics."""
 
 
+class OnTarget(_Section):
+    """The firmware with every compiled model, run on a board or its simulator."""
+
+    board: Literal["none", "virtual", "fvp"] = "none"
+    """none: not run; virtual: QEMU with the NPU's emulator; fvp: Arm's FVP, which has to be on
+    PATH. Both need what `make firmware` builds."""
+    mixtures: Positive = 1
+    """How many of the test mixtures, the first ones."""
+    firmware: Path | None = None
+    """The board's image; where `make firmware` leaves it, if a board needs it."""
+    plugin: Path | None = None
+    """The NPU for QEMU (board = "virtual"), likewise."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _files_of_the_board(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        used = {"virtual": {"firmware": FIRMWARE, "plugin": PLUGIN}, "fvp": {"firmware": FIRMWARE}}
+        built = used.get(given.get("board", "none"), {})
+        names = ("firmware", "plugin")
+        return given | {n: (given.get(n) or built[n]) if n in built else None for n in names}
+
+
 class Deployment(_Section):
     """An NPU and the memories around it."""
 
-    accelerator: Accelerator = "ethos-u55-128"
+    accelerator: NpuName = "ethos-u55-128"
     """NPU configuration, by Vela's name."""
     system: str = DEFAULT_SYSTEM
     """Vela system configuration: clock and memory bandwidths."""
@@ -356,6 +381,7 @@ class Config(_Section):
     compress: Compress = Compress()
     compile: Compile = Compile()
     evaluate: Evaluate = Evaluate()
+    on_target: OnTarget = OnTarget()
     study: Study = Study()
 
     @model_validator(mode="after")

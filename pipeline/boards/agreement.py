@@ -7,10 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.boards.board import Enhanced
-from pipeline.boards.mixtures import FULL_SCALE, to_pcm
+from pipeline.boards.board import Board, Enhanced
+from pipeline.boards.deployment import measure
+from pipeline.boards.journal import Row
+from pipeline.boards.mixtures import FULL_SCALE, BoardMixture, to_pcm
+from pipeline.boards.package import ModelPackage
+from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd, analyse, istft
+from pipeline.metrics.quality import si_sdr_db
 from pipeline.runners import HopModel, Runner, stream
+from pipeline.runners.tflite import TfliteRunner
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,48 @@ def compare_with_host(
         mask_mismatches=int(np.count_nonzero(mask != result.mask)),
         feature_steps=_largest_difference(features, result.features),
         sample_steps=_largest_difference(synthesis(result.mask), result.samples),
+    )
+
+
+def on_board(
+    board: Board, package: ModelPackage, model: Deployed, mixture: BoardMixture, run: str
+) -> Row:
+    """What a board makes of a mixture, what it costs, and how far it is from the host.
+
+    Args:
+        board: where.
+        package: of the model.
+        model: not compiled: what the host runs.
+        mixture: what goes in.
+        run: what to file the row under.
+
+    Raises:
+        as `pipeline.boards.board.enhance`.
+    """
+    measured = measure(board, package, mixture.noisy)
+    samples = measured.result.samples
+    host = TfliteRunner(model.tflite)
+    agreement = compare_with_host(measured.result, host, model.front_end, mixture.noisy)
+    noisy, ours, theirs = (
+        si_sdr_db(mixture.clean, audio.astype(np.float32))
+        for audio in (mixture.noisy, samples, agreement.host_samples)
+    )
+    return Row(
+        run=run,
+        model=model.name,
+        mixture=mixture.name,
+        engine=measured.engine,
+        package_bytes=measured.package_bytes,
+        arena_bytes=measured.arena_bytes,
+        npu_cycles=measured.npu_cycles,
+        cpu_ticks=measured.cpu_ticks,
+        noisy_si_sdr_db=noisy,
+        board_si_sdr_db=ours,
+        host_si_sdr_db=theirs,
+        mask_values=agreement.mask_values,
+        mask_mismatches=agreement.mask_mismatches,
+        feature_steps=agreement.feature_steps,
+        sample_steps=agreement.sample_steps,
     )
 
 

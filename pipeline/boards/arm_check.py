@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.boards import PLUGIN
 from pipeline.boards.arm_runner import ArmRunner
-from pipeline.boards.board_options import PLUGIN, models_in
+from pipeline.boards.board_options import models_in
 from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.deployed import Deployed
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
+from pipeline.reporting.table import Table
 from pipeline.runners import Array, HopModel, ModelInterface
 from pipeline.runners.emulator import EmulatorRunner
 from pipeline.runners.tflite import TfliteRunner
@@ -72,18 +74,16 @@ def main() -> None:
     parser.add_argument("--plugin", type=Path, default=PLUGIN, help="default: %(default)s")
     parser.add_argument("--hops", type=int, default=8)
     options = parser.parse_args()
-    failed = False
-    print("| Model | Runs on | Hops | Output bytes | That differ | NPU cycles (emulator) |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    rows, failed = [], False
     with reported_errors():
         for model in models_in(options.models):
             for done in compare(model, ArmRunner(options.plugin), options.hops):
                 failed |= done.differing_bytes > 0
                 cycles = f"{done.metrics['NPU TOTAL']:,}" if done.is_on_npu else "-"
-                print(
-                    f"| {model.stem} | {done.form} | {options.hops} | {done.compared_bytes:,} | "
-                    f"{done.differing_bytes:,} | {cycles} |"
-                )
+                compared = (f"{done.compared_bytes:,}", f"{done.differing_bytes:,}")
+                rows.append((model.stem, done.form, str(options.hops), *compared, cycles))
+    columns = ("Model", "Runs on", "Hops", "Output bytes", "That differ", "NPU cycles (emulator)")
+    print(Table.of("", columns, rows, texts=2).markdown(), end="")
     raise SystemExit(int(failed))
 
 

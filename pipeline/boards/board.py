@@ -46,6 +46,14 @@ def describe_end(exit_code: int, console: str, errors: bytes) -> str:
 class Board(Protocol):
     """Runs the firmware once."""
 
+    def check(self) -> None:
+        """See that all it needs is there.
+
+        Raises:
+            BoardError: the firmware or the simulator is missing; says how to get it.
+        """
+        ...
+
     def run(self, directory: Path, command: str) -> str:
         """Run with the model package `PACKAGE_FILE` of `directory` in the board's memory.
 

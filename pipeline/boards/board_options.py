@@ -7,17 +7,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.boards import BOARDS, FIRMWARE, PLUGIN, BoardName
 from pipeline.boards.board import Board, BoardError
 from pipeline.boards.deployment import CompileTarget
 from pipeline.boards.fvp import FvpBoard
 from pipeline.boards.npu_model import CountedJobs, EmulatedNpu
 from pipeline.boards.virtual import VirtualBoard
 from pipeline.deployed import MEMORY_MODES
-from pipeline.ethosu.accelerator import ACCELERATORS, get_accelerator
+from pipeline.ethosu.npu import NPUS, get_npu
 from pipeline.ethosu.vela_config import ARM
-
-FIRMWARE = Path("build/firmware/corstone300/platform/corstone300/enhancer.elf")
-PLUGIN = Path("build/firmware/host/virtual/libnpu.so")
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +23,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     default = CompileTarget()
     parser.add_argument(
         "--accelerator",
-        choices=sorted(ACCELERATORS, key=lambda name: get_accelerator(name).macs),
+        choices=sorted(NPUS, key=lambda name: get_npu(name).macs),
         default=default.accelerator,
         help="default: %(default)s",
     )
@@ -45,7 +43,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
 
 def add_board_options(parser: argparse.ArgumentParser) -> None:
     """Add the board, its files, its time limit, and what models are compiled for."""
-    parser.add_argument("--board", choices=("virtual", "fvp"), default="virtual")
+    parser.add_argument("--board", choices=BOARDS, default="virtual")
     add_target_options(parser)
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="end a run that takes longer"
@@ -76,11 +74,24 @@ def compile_target(options: argparse.Namespace) -> CompileTarget:
 
 def open_board(options: argparse.Namespace) -> Board:
     """The board the options name, with the NPU they name."""
-    macs = get_accelerator(options.accelerator).macs
-    if options.board == "fvp":
-        return FvpBoard(options.firmware, macs, timeout_s=options.timeout)
-    npu = EmulatedNpu(options.system_config)
-    return VirtualBoard(options.firmware, options.plugin, macs, npu, options.timeout)
+    files = (options.firmware, options.plugin)
+    return board_of(options.board, compile_target(options), *files, options.timeout)
+
+
+def board_of(
+    name: BoardName,
+    target: CompileTarget,
+    firmware: Path,
+    plugin: Path | None,
+    timeout_s: float | None = None,
+) -> Board:
+    """A board with the NPU that models are compiled for."""
+    macs = get_npu(target.accelerator).macs
+    if name == "fvp":
+        return FvpBoard(firmware, macs, timeout_s=timeout_s)
+    assert plugin is not None
+    npu = EmulatedNpu(target.system_config)
+    return VirtualBoard(firmware, plugin, macs, npu, timeout_s)
 
 
 def with_progress(board: Board, on_job: Callable[[int], None]) -> Board:

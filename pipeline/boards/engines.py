@@ -16,12 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
-from pipeline.boards import qemu
+from pipeline.boards import FIRMWARE, PLUGIN, qemu
 from pipeline.boards.agreement import compare_with_host
 from pipeline.boards.board import Board
 from pipeline.boards.board_options import (
-    FIRMWARE,
-    PLUGIN,
     add_model_options,
     add_target_options,
     compile_target,
@@ -43,7 +41,7 @@ from pipeline.boards.virtual import VirtualBoard
 from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES
-from pipeline.ethosu.accelerator import get_accelerator
+from pipeline.ethosu.npu import get_npu
 from pipeline.runners.tflite import TfliteRunner
 
 Processor = Literal["cortex-m55", Mps2Processor]
@@ -70,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
             for engine in options.engines
             if engine in engines_of(processor)
         ]
-    print("\n".join(engine_table(rows)))
+    print(engine_table(rows).markdown(), end="")
     raise SystemExit(int(any(row.differing_values for row in rows)))
 
 
@@ -104,7 +102,7 @@ def open_board(engine: Engine, processor: Processor, target: CompileTarget) -> B
     image = firmware_of(engine, processor)
     if processor != "cortex-m55":
         return Mps2Board(image, processor)
-    macs = get_accelerator(target.accelerator).macs
+    macs = get_npu(target.accelerator).macs
     return VirtualBoard(image, PLUGIN, macs, EmulatedNpu(target.system_config))
 
 

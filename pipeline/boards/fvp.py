@@ -51,10 +51,15 @@ class FvpBoard:
     executable: Path | None = None
     timeout_s: float | None = None
 
-    def run(self, directory: Path, command: str) -> str:
-        """See `Board.run`."""
+    def check(self) -> None:
+        """See `Board.check`."""
         if not self.firmware.is_file():
             raise BoardError(f"{self.firmware}: no firmware there; build it with `make firmware`")
+        find_fvp(self.executable)
+
+    def run(self, directory: Path, command: str) -> str:
+        """See `Board.run`."""
+        self.check()
         try:
             done = subprocess.run(
                 self.command_line(directory, command),

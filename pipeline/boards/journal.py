@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.boards import BoardName
+from pipeline.boards.firmware_image import ImageSize
 from pipeline.errors import InputError
 
 
@@ -28,6 +30,21 @@ class Row(BaseModel):
     mask_mismatches: int
     feature_steps: int
     sample_steps: int
+
+
+class BoardRun(BaseModel):
+    """A model on a board over some mixtures, compiled for each memory mode; no board: nothing ran.
+
+    Attributes:
+        board: what ran it: the source of its numbers.
+        image: of the firmware without any model.
+        rows: by memory mode.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    board: BoardName | None = None
+    image: ImageSize | None = None
+    rows: dict[str, tuple[Row, ...]] = {}
 
 
 class Journal:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ class BoardMixture:
     snr_db: float
     noisy: NDArray[np.int16]
     clean: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, mixture: Mixture) -> Self:
+        """A mixture as a board is given it."""
+        noisy, clean = to_pcm(mixture.noisy), np.array(mixture.clean)
+        return cls(mixture.name, mixture.snr_db, noisy, clean)
 
 
 def to_pcm(signal: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -67,6 +74,5 @@ def _first(mixtures: Iterator[Mixture], per_snr: int | None) -> list[BoardMixtur
     for mixture in mixtures:
         taken[mixture.snr_db] += 1
         if per_snr is None or taken[mixture.snr_db] <= per_snr:
-            clean = np.array(mixture.clean)
-            chosen.append(BoardMixture(mixture.name, mixture.snr_db, to_pcm(mixture.noisy), clean))
+            chosen.append(BoardMixture.of(mixture))
     return chosen

@@ -29,6 +29,10 @@ class Mps2Board:
     processor: Mps2Processor
     timeout_s: float | None = None
 
+    def check(self) -> None:
+        """See `Board.check`."""
+        qemu.machine(_MACHINES[self.processor], self.firmware)
+
     def run(self, directory: Path, command: str) -> str:
         """See `Board.run`."""
         arguments = [

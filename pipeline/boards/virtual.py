@@ -36,6 +36,10 @@ class VirtualBoard:
     npu: NpuModel = field(default_factory=EmulatedNpu)
     timeout_s: float | None = None
 
+    def check(self) -> None:
+        """See `Board.check`."""
+        qemu_command(self.plugin, self.macs_per_cycle, self.firmware)
+
     def run(self, directory: Path, command: str) -> str:
         """See `Board.run`."""
         arguments = [

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import LUT_SLOT_BYTES, Accelerator
 from .memory import feature_map_parts
+from .npu import LUT_SLOT_BYTES, Npu
 from .operations import (
     Activation,
     BlockOperation,
@@ -40,7 +40,7 @@ def inputs_of(op: BlockOperation) -> list[tuple[str, FeatureMap]]:
     return inputs
 
 
-def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
+def reads_of(op: Operation, accelerator: Npu) -> Iterator[tuple[str, Access]]:
     """Everything it reads: feature maps, weights, scales, tables or the source of a copy."""
     if isinstance(op, Dma):
         yield "source", range_access(op.source)
@@ -57,7 +57,7 @@ def reads_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Acc
         yield "lookup table", Access(SHRAM, ((start, start + size),))
 
 
-def writes_of(op: Operation, accelerator: Accelerator) -> Iterator[tuple[str, Access]]:
+def writes_of(op: Operation, accelerator: Npu) -> Iterator[tuple[str, Access]]:
     """Everything it writes, with a name for messages."""
     if isinstance(op, Dma):
         yield "destination", range_access(op.destination)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .accelerator import Accelerator
 from .contents import check_contents
 from .dependencies import check_block_dependencies, check_waits
 from .hazards import Hazard
 from .model import VelaModel
+from .npu import Npu
 from .operations import Operation
 
 
 def check_program(
-    model: VelaModel, operations: Sequence[Operation], accelerator: Accelerator
+    model: VelaModel, operations: Sequence[Operation], accelerator: Npu
 ) -> list[Hazard]:
     """All hazards of a model's program, in stream order. Addresses must already be in bounds."""
     hazards = list(check_contents(model, operations, accelerator))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .accelerator import SUBKERNEL_TAPS, Accelerator, ceil_divide
 from .memory_system import MemorySystem
+from .npu import SUBKERNEL_TAPS, Npu, ceil_divide
 from .operations import (
     Activation,
     BlockOperation,
@@ -50,9 +50,7 @@ class _BlockGeometry:
     blocks: float
 
 
-def compute_cycles(
-    op: BlockOperation, accelerator: Accelerator, system: MemorySystem
-) -> ComputeCycles:
+def compute_cycles(op: BlockOperation, accelerator: Npu, system: MemorySystem) -> ComputeCycles:
     """Cycles an operation needs if memory never makes it wait longer than its latency."""
     if isinstance(op, Elementwise):
         return _elementwise_cycles(op, accelerator, system)
@@ -77,7 +75,7 @@ def compute_cycles(
     )
 
 
-def _geometry(op: Convolution | Pooling, accelerator: Accelerator) -> _BlockGeometry:
+def _geometry(op: Convolution | Pooling, accelerator: Npu) -> _BlockGeometry:
     height, width, depth = op.ofm.shape
     block = (min(height, op.block[0]), min(width, op.block[1]), min(depth, op.block[2]))
     ublock = accelerator.ofm_ublock
@@ -94,7 +92,7 @@ def _geometry(op: Convolution | Pooling, accelerator: Accelerator) -> _BlockGeom
 
 
 def _block_array_cycles(
-    op: Convolution | Pooling, accelerator: Accelerator, geometry: _BlockGeometry
+    op: Convolution | Pooling, accelerator: Npu, geometry: _BlockGeometry
 ) -> tuple[int, int, int]:
     """MAC and weight-decode cycles of one block, and those of both, step by step the longer."""
     kernel, bits = op.kernel, 8 * op.ifm.element_bytes
@@ -148,7 +146,7 @@ def ifm_block_depth(op: BlockOperation) -> int:
 
 
 def _pipeline_delay(
-    op: BlockOperation, accelerator: Accelerator, plane: int, depth: int, steps: int
+    op: BlockOperation, accelerator: Npu, plane: int, depth: int, steps: int
 ) -> int:
     """Cycles lost where a block is so small that accumulators are not ready in time."""
     wide = op.accumulator_bits == 40
@@ -161,7 +159,7 @@ def _pipeline_delay(
     return delay * steps if depth == 1 else delay * (steps - 1) * depth
 
 
-def _output_cycles_per_element(op: BlockOperation, accelerator: Accelerator) -> float:
+def _output_cycles_per_element(op: BlockOperation, accelerator: Npu) -> float:
     rates = accelerator.output_cycles
     mode = op.mode if isinstance(op, Elementwise) else None
     if mode is not None and op.ifm.element_bytes == 4:
@@ -204,9 +202,7 @@ def _input_block(op: BlockOperation, block: tuple[int, int, int]) -> tuple[int, 
     )
 
 
-def _elementwise_cycles(
-    op: Elementwise, accelerator: Accelerator, system: MemorySystem
-) -> ComputeCycles:
+def _elementwise_cycles(op: Elementwise, accelerator: Npu, system: MemorySystem) -> ComputeCycles:
     height, width, depth = op.ofm.shape
     if op.ofm.layout is Layout.NHCWB16:
         depth = ceil_divide(depth, 16) * 16

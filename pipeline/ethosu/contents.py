@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import Accelerator
 from .accesses import (
     SHRAM,
     Access,
@@ -22,6 +21,7 @@ from .accesses import (
 from .hazards import Hazard
 from .listing import describe
 from .model import READ_ONLY_REGION, TensorSpec, VelaModel
+from .npu import Npu
 from .operations import Activation, BlockOperation, Dma, Elementwise, Kernel, Operation, Pooling
 
 _UNWRITTEN, _INITIAL = -2, -1
@@ -29,7 +29,7 @@ _BANKS_WITHOUT_TABLE_RESERVE = 16
 
 
 def check_contents(
-    model: VelaModel, operations: Sequence[Operation], accelerator: Accelerator
+    model: VelaModel, operations: Sequence[Operation], accelerator: Npu
 ) -> Iterator[Hazard]:
     """Reads of bytes nobody wrote or somebody overwrote, and outputs left incomplete."""
     sizes = {0: len(model.read_only), 1: model.scratch_bytes, 2: model.scratch_fast_bytes}
@@ -75,7 +75,7 @@ def _copy(writers: dict[int, NDArray[np.int32]], op: Dma, number: int) -> None:
     writers[destination.region][start:end] = np.where(written, number, _UNWRITTEN)
 
 
-def _keeps_tables(op: BlockOperation, accelerator: Accelerator) -> bool:
+def _keeps_tables(op: BlockOperation, accelerator: Npu) -> bool:
     """The small configurations lend the table banks to accumulators when no table is used."""
     uses_table = op.output.activation is Activation.TABLE_0
     return uses_table or accelerator.shram_banks > _BANKS_WITHOUT_TABLE_RESERVE
@@ -96,7 +96,7 @@ def _clobbered(
     access: Access,
     owners: NDArray[np.int32],
     operations: Sequence[Operation],
-    accelerator: Accelerator,
+    accelerator: Npu,
 ) -> Iterator[Hazard]:
     """A tensor written by one operation, of which another later overwrote only a part."""
     writers = [int(w) for w in np.unique(owners) if w >= 0]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import Accelerator
 from .arithmetic import Integers, Rescale, make_rescale
 from .errors import StreamError, WeightDecoderError
 from .memory import RegionMemory
+from .npu import Npu
 from .operations import Convolution, Upscale
 from .output_stage import OutputStage
 from .weights import WeightGeometry, WeightStreamError, decode_scales, decode_weights
@@ -23,7 +23,7 @@ _FLOAT64_EXACT = 1 << 53
 class ConvolutionStep:
     """One NPU_OP_CONV or NPU_OP_DEPTHWISE, also fully connected; weights are decoded once."""
 
-    def __init__(self, op: Convolution, memory: RegionMemory, accelerator: Accelerator) -> None:
+    def __init__(self, op: Convolution, memory: RegionMemory, accelerator: Npu) -> None:
         self._op = op
         self._reader = WindowReader(op, memory, np.float64)
         self._output = OutputStage(op, memory, accelerator)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .accelerator import Accelerator
 from .compute_cycles import ComputeCycles, compute_cycles
-from .memory_system import AXI_BEAT_BYTES, MemorySystem
+from .memory_system import MemorySystem
+from .npu import Npu
 from .operations import BlockOperation, Convolution, Dma, Operation, Pooling, PoolMode
 from .traffic import Transfer, operation_transfers
 
@@ -104,20 +104,20 @@ def operation_macs(op: Operation) -> int:
 
 
 def cost_program(
-    operations: Sequence[Operation], accelerator: Accelerator, system: MemorySystem
+    operations: Sequence[Operation], accelerator: Npu, system: MemorySystem
 ) -> ProgramCost:
     """Costs every operation and schedules the program on the given memories."""
     schedule = _Schedule()
     costs = []
     beats = {(port, is_write): 0 for port in (0, 1) for is_write in (False, True)}
     for op in operations:
-        transfers = tuple(operation_transfers(op))
+        transfers = tuple(operation_transfers(op, accelerator.axi_bytes))
         port_cycles = [0.0, 0.0]
         for transfer in transfers:
             port = system.port(transfer.region)
             beats[port, transfer.is_write] += transfer.beats
             memory = system.ports[port]
-            port_cycles[port] += transfer.beats * AXI_BEAT_BYTES / memory.bytes_per_cycle
+            port_cycles[port] += transfer.beats * accelerator.axi_bytes / memory.bytes_per_cycle
         if isinstance(op, BlockOperation):
             compute = compute_cycles(op, accelerator, system)
             cycles = max(compute.total, int(max(port_cycles)))

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .accelerator import Accelerator
 from .accesses import access_of, inputs_of, overlap, reads_of, writes_of
 from .compute_cycles import ifm_block_depth
 from .hazards import Hazard
+from .npu import Npu
 from .operations import (
     BlockOperation,
     Convolution,
@@ -25,7 +25,7 @@ MAX_OUTSTANDING_DMAS = 1
 MAX_OUTSTANDING_KERNELS = 2
 
 
-def check_waits(operations: Sequence[Operation], accelerator: Accelerator) -> Iterator[Hazard]:
+def check_waits(operations: Sequence[Operation], accelerator: Npu) -> Iterator[Hazard]:
     """DMA and block operations that may run at once and touch the same bytes."""
     kernels: deque[Operation] = deque(maxlen=MAX_OUTSTANDING_KERNELS)
     dmas: deque[Operation] = deque(maxlen=MAX_OUTSTANDING_DMAS)
@@ -45,7 +45,7 @@ def check_waits(operations: Sequence[Operation], accelerator: Accelerator) -> It
         (dmas if is_dma else kernels).append(op)
 
 
-def _conflict(op: Operation, other: Operation, accelerator: Accelerator) -> bool:
+def _conflict(op: Operation, other: Operation, accelerator: Npu) -> bool:
     reads, writes = (list(reads_of(op, accelerator)), list(writes_of(op, accelerator)))
     other_reads, other_writes = (
         list(reads_of(other, accelerator)),

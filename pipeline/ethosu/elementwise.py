@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .accelerator import Accelerator
 from .arithmetic import Integers, Rescale, divide_by_power_of_two, divide_ties_up, make_rescale
 from .errors import StreamError
 from .memory import RegionMemory
+from .npu import Npu
 from .operations import Elementwise, ElementwiseMode, OperandScale, Rounding
 from .output_stage import OutputStage
 from .windows import zero_point_magnitude
@@ -21,7 +21,7 @@ _INPUT_SHIFT = {1: 20, 2: 15}
 class ElementwiseStep:
     """One NPU_OP_ELEMENTWISE."""
 
-    def __init__(self, op: Elementwise, memory: RegionMemory, accelerator: Accelerator) -> None:
+    def __init__(self, op: Elementwise, memory: RegionMemory, accelerator: Npu) -> None:
         self._op = op
         self._output = OutputStage(op, memory, accelerator)
         self._ifm = memory.feature_map(op.ifm, op)

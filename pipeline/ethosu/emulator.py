@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import get_accelerator
 from .checker import check_program
 from .cost import ProgramCost, cost_program
 from .errors import ModelError
@@ -23,6 +22,7 @@ from .model import (
     TensorSpec,
     VelaModel,
 )
+from .npu import get_npu
 from .program import build_program
 from .stream import decode_commands
 
@@ -47,7 +47,7 @@ class Emulator:
         if accelerator is not None and accelerator != model.accelerator:
             raise ModelError(f"model was compiled for {model.accelerator}, not {accelerator}")
         self.model = model
-        self.accelerator = get_accelerator(model.accelerator)
+        self.accelerator = get_npu(model.accelerator)
         self.operations = build_program(decode_commands(model.command_words))
         regions = {
             READ_ONLY_REGION: np.frombuffer(bytearray(model.read_only), np.uint8),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .accelerator import Accelerator
 from .convolution import ConvolutionStep
 from .cost import operation_macs
 from .elementwise import ElementwiseStep
 from .errors import StreamError
 from .memory import RegionMemory
+from .npu import Npu
 from .operations import Convolution, Dma, Elementwise, Operation, Pooling
 from .pooling import PoolingStep
 
@@ -36,7 +36,7 @@ class Executor:
     """
 
     def __init__(
-        self, operations: Sequence[Operation], memory: RegionMemory, accelerator: Accelerator
+        self, operations: Sequence[Operation], memory: RegionMemory, accelerator: Npu
     ) -> None:
         self._steps = [_make_step(op, memory, accelerator) for op in operations]
 
@@ -46,7 +46,7 @@ class Executor:
             step()
 
 
-def _make_step(op: Operation, memory: RegionMemory, accelerator: Accelerator) -> Callable[[], None]:
+def _make_step(op: Operation, memory: RegionMemory, accelerator: Npu) -> Callable[[], None]:
     if operation_macs(op) > _MAX_MACS:
         raise StreamError(
             f"{operation_macs(op)} multiply-accumulates, expected at most {_MAX_MACS}",

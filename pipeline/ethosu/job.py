@@ -16,12 +16,12 @@ from typing import Protocol
 
 import numpy as np
 
-from .accelerator import Accelerator, get_accelerator
 from .cost import Counters, cost_program
 from .errors import AddressError, ModelError
 from .executor import Executor
 from .memory import Bytes, RegionMemory, feature_map_parts
 from .memory_system import MemorySystem, memory_system
+from .npu import Npu, get_npu
 from .operations import ByteRange, FeatureMap, Operation
 from .program import build_program
 from .stream import decode_commands
@@ -71,7 +71,7 @@ class _BoundJob:
         self,
         operations: tuple[Operation, ...],
         bases: tuple[int, ...],
-        accelerator: Accelerator,
+        accelerator: Npu,
         system: MemorySystem,
     ) -> None:
         spans = operand_spans(operations, len(bases))
@@ -185,7 +185,7 @@ def execute_stream(
         job = _BoundJob(
             build_program(decode_commands(words)),
             key[1],
-            get_accelerator(config.accelerator),
+            get_npu(config.accelerator),
             config.system or memory_system(),
         )
         _jobs[key] = job

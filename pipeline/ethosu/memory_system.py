@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from .errors import OptionError
+from .npu import U55_AXI_BYTES
 from .vela_config import ARM, DEFAULT_SYSTEM, VelaConfig
 
-AXI_BEAT_BYTES = 8
 _PORTS = {"Axi0": 0, "Axi1": 1}
 _MEMORIES = ("Sram", "Dram", "OnChipFlash", "OffChipFlash")
 _FLASH, _RAM = _MEMORIES[1:], _MEMORIES[:2]
@@ -87,7 +87,7 @@ def _timing(system: Mapping[str, str], memory: str) -> MemoryTiming:
         raise ValueError(f"{memory!r} is no memory, expected {', '.join(_MEMORIES)}")
     return MemoryTiming(
         name=memory,
-        bytes_per_cycle=AXI_BEAT_BYTES * _positive(system, f"{memory}_clock_scale"),
+        bytes_per_cycle=U55_AXI_BYTES * _positive(system, f"{memory}_clock_scale"),
         read_latency_cycles=int(system[f"{memory}_read_latency"]),
         write_latency_cycles=int(system[f"{memory}_write_latency"]),
     )

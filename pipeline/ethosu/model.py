@@ -21,9 +21,9 @@ from ethosu.vela.tflite import Model as model_schema
 from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.TensorType import TensorType
 
-from .accelerator import ACCELERATORS
 from .errors import CpuOperatorError, ModelError
 from .file_kinds import MALFORMED, archive_names, damage, require_tflite
+from .npu import NPUS
 from .stream import parse_driver_payload
 
 READ_ONLY_REGION, SCRATCH_REGION, SCRATCH_FAST_REGION = 0, 1, 2
@@ -148,8 +148,8 @@ def _checked(data: bytes) -> VelaModel:
 
 
 def _check(model: VelaModel) -> None:
-    if model.accelerator not in ACCELERATORS:
-        raise ModelError(f"compiled for {model.accelerator}, expected {', '.join(ACCELERATORS)}")
+    if model.accelerator not in NPUS:
+        raise ModelError(f"compiled for {model.accelerator}, expected {', '.join(NPUS)}")
     sizes = (len(model.read_only), model.scratch_bytes, model.scratch_fast_bytes)
     for spec in model.inputs + model.outputs + model.variables:
         if min(spec.shape, default=1) < 1:

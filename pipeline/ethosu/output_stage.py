@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import LUT_SLOT_BYTES, Accelerator
 from .arithmetic import Integers
 from .errors import StreamError
 from .memory import RegionMemory
+from .npu import LUT_SLOT_BYTES, Npu
 from .operations import Activation, BlockOperation, ByteRange
 from .sigmoid import sigmoid_int16, tanh_int16
 
@@ -21,7 +21,7 @@ _INTERPOLATION_BITS = 7
 class OutputStage:
     """Takes scaled results without zero point, shape (height, width, depth), and stores the OFM."""
 
-    def __init__(self, op: BlockOperation, memory: RegionMemory, accelerator: Accelerator) -> None:
+    def __init__(self, op: BlockOperation, memory: RegionMemory, accelerator: Npu) -> None:
         output = op.output
         self._ofm = memory.feature_map(op.ofm, op)
         self._zero_point = op.ofm.zero_point
@@ -52,9 +52,7 @@ class OutputStage:
                 op.command,
             )
 
-    def _bind_table(
-        self, op: BlockOperation, memory: RegionMemory, accelerator: Accelerator
-    ) -> None:
+    def _bind_table(self, op: BlockOperation, memory: RegionMemory, accelerator: Npu) -> None:
         index_dtype = np.dtype(op.output.clip_dtype or op.ofm.dtype)
         entry_dtype = np.dtype("<u4") if index_dtype.itemsize == 2 else np.dtype(op.ofm.dtype)
         entries = _TABLE_ENTRIES_INT16 if index_dtype.itemsize == 2 else 256

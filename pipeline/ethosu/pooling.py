@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .accelerator import Accelerator
 from .arithmetic import Integers, make_rescale
 from .errors import StreamError
 from .memory import RegionMemory
+from .npu import Npu
 from .operations import Kernel, Pooling, PoolMode
 from .output_stage import OutputStage
 from .windows import WindowReader, zero_point_magnitude
@@ -18,7 +18,7 @@ _MAX_PADDED_AVERAGE_KERNEL = 8
 class PoolingStep:
     """One NPU_OP_POOL: maximum, average, or sum over channels."""
 
-    def __init__(self, op: Pooling, memory: RegionMemory, accelerator: Accelerator) -> None:
+    def __init__(self, op: Pooling, memory: RegionMemory, accelerator: Npu) -> None:
         self._op = op
         self._reader = WindowReader(op, memory, np.int64)
         self._output = OutputStage(op, memory, accelerator)

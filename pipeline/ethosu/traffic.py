@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .accelerator import SUBKERNEL_TAPS, ceil_divide
 from .memory import BRICK_CHANNELS
-from .memory_system import AXI_BEAT_BYTES
+from .npu import SUBKERNEL_TAPS, ceil_divide
 from .operations import (
     BlockOperation,
     Convolution,
@@ -28,7 +27,7 @@ from .operations import (
 
 @dataclass(frozen=True)
 class Transfer:
-    """`payload_bytes` useful bytes of one kind moved in `beats` of 8 bytes from or to a region."""
+    """`payload_bytes` useful bytes of one kind moved in `beats` from or to a region."""
 
     kind: str
     region: int
@@ -37,50 +36,50 @@ class Transfer:
     beats: int
 
 
-def operation_transfers(op: Operation) -> list[Transfer]:
-    """All external transfers of one operation; SHRAM is not external."""
+def operation_transfers(op: Operation, beat_bytes: int) -> list[Transfer]:
+    """All external transfers of one operation in beats of so many bytes; SHRAM is not external."""
     if isinstance(op, Dma):
         transfers = []
         for place, is_write in ((op.source, False), (op.destination, True)):
             if not place.internal:
-                beats = -(-place.length // AXI_BEAT_BYTES)
+                beats = -(-place.length // beat_bytes)
                 transfers.append(Transfer("dma", place.region, is_write, place.length, beats))
         return transfers
     assert isinstance(op, BlockOperation)
-    transfers = [_ifm_transfer(op)]
+    transfers = [_ifm_transfer(op, beat_bytes)]
     if isinstance(op, Elementwise) and op.ifm2 is not None:
-        transfers.append(_plain_transfer("ifm2", op.ifm2, is_write=False))
+        transfers.append(_plain_transfer("ifm2", op.ifm2, beat_bytes, is_write=False))
     if isinstance(op, Convolution):
         restarts = ceil_divide(op.ofm.shape[0], op.block[0]) * ceil_divide(
             op.ofm.shape[1], op.block[1]
         )
         for kind, place in (("weights", op.weights), ("scales", op.scales)):
             size = place.length * restarts
-            transfers.append(Transfer(kind, place.region, False, size, size // AXI_BEAT_BYTES))
-    transfers.append(_plain_transfer("ofm", op.ofm, is_write=True))
+            transfers.append(Transfer(kind, place.region, False, size, size // beat_bytes))
+    transfers.append(_plain_transfer("ofm", op.ofm, beat_bytes, is_write=True))
     return transfers
 
 
-def _plain_transfer(kind: str, fm: FeatureMap, *, is_write: bool) -> Transfer:
+def _plain_transfer(kind: str, fm: FeatureMap, beat_bytes: int, *, is_write: bool) -> Transfer:
     """Each element once."""
     height, width, depth = fm.shape
     size = height * width * depth * fm.element_bytes
-    return Transfer(kind, fm.region, is_write, size, height * _row_beats(fm, width))
+    return Transfer(kind, fm.region, is_write, size, height * _row_beats(fm, width, beat_bytes))
 
 
-def _beats_per_position(fm: FeatureMap, depth: int) -> int:
+def _beats_per_position(fm: FeatureMap, depth: int, beat_bytes: int) -> int:
     """Beats for `depth` channels at one position; bricks are fetched whole."""
     if fm.layout is Layout.NHCWB16:
         brick_bytes = BRICK_CHANNELS * fm.element_bytes
-        return ceil_divide(depth, BRICK_CHANNELS) * (brick_bytes // AXI_BEAT_BYTES)
-    return ceil_divide(depth * fm.element_bytes, AXI_BEAT_BYTES)
+        return ceil_divide(depth, BRICK_CHANNELS) * (brick_bytes // beat_bytes)
+    return ceil_divide(depth * fm.element_bytes, beat_bytes)
 
 
-def _ifm_transfer(op: BlockOperation) -> Transfer:
+def _ifm_transfer(op: BlockOperation, beat_bytes: int) -> Transfer:
     """Every sub-kernel fetches its own part of the windows, for each block of the output."""
     fm = op.ifm
     if isinstance(op, Elementwise):
-        return _plain_transfer("ifm", fm, is_write=False)
+        return _plain_transfer("ifm", fm, beat_bytes, is_write=False)
     assert isinstance(op, Convolution | Pooling)
     kernel, factor = op.kernel, 1 if op.upscale is Upscale.NONE else 2
     rows = [
@@ -104,15 +103,15 @@ def _ifm_transfer(op: BlockOperation) -> Transfer:
     repeats = ceil_divide(op.ofm.shape[2], op.block[2]) if whole_depth else 1
     height = repeats * sum(sum(part) for part in rows)
     size = height * sum(sum(part) for part in columns) * fm.shape[2] * fm.element_bytes
-    beats = height * sum(_row_beats(fm, part) for parts in columns for part in parts)
+    beats = height * sum(_row_beats(fm, part, beat_bytes) for parts in columns for part in parts)
     return Transfer("ifm", fm.region, False, size, beats)
 
 
-def _row_beats(fm: FeatureMap, columns: int) -> int:
+def _row_beats(fm: FeatureMap, columns: int, beat_bytes: int) -> int:
     """Beats for so many neighbouring positions; NHWC rows without gaps are packed."""
     if _is_packed(fm):
-        return ceil_divide(columns * fm.stride_x, AXI_BEAT_BYTES)
-    return columns * _beats_per_position(fm, fm.shape[2])
+        return ceil_divide(columns * fm.stride_x, beat_bytes)
+    return columns * _beats_per_position(fm, fm.shape[2], beat_bytes)
 
 
 def _is_packed(fm: FeatureMap) -> bool:

@@ -22,9 +22,9 @@ from typing import Any, Literal, get_args
 from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 from ethosu.vela.tflite.Model import Model
 
-from .accelerator import get_accelerator
 from .errors import CpuOperatorError, EthosUError, ModelError
 from .memory_system import memory_system
+from .npu import get_npu
 from .operations import ByteRange, Convolution, Dma
 from .program import build_program
 from .stream import decode_commands, parse_driver_payload
@@ -167,7 +167,7 @@ def compile(
         VelaError: Vela cannot compile the model.
         CpuFallbackError: some operator stays on the CPU and `allow_cpu_fallback` is false.
     """
-    get_accelerator(accelerator)
+    get_npu(accelerator)
     memory_system(system_config, memory_mode, config)
     check_choice("optimise", optimise, get_args(Optimise))
     read_uncompiled(tflite_path)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .accelerator import SUBKERNEL_TAPS
+from .npu import SUBKERNEL_TAPS
 from .weight_codec import WeightStreamError, decode_stream
 
 SCALE_RECORD_BYTES = 10

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.lowering.windows import INPUT_TILE, INPUT_TILE_CYCLES, OUTPUT_TILE
+from pipeline.lowering.windows import COST, OUTPUT_TILE
 from pipeline.networks.groups import NO_UNIT, Group, groups, keep_units
 from pipeline.networks.trained import Trained
 
@@ -120,4 +120,4 @@ def _cycles(tiles: Occupied) -> float:
     last = tiles.shape[0] - 1 - tiles[::-1].argmax(axis=0)
     width = np.where(used, last - first + 1, 0) * OUTPUT_TILE
     # Half a tile saved is half a chance of saving a whole one, so the search sees a slope.
-    return float(np.sum(width / INPUT_TILE) * INPUT_TILE_CYCLES * OUTPUT_TILE)
+    return float(np.sum(width / COST.input_tile) * COST.input_tile_cycles * OUTPUT_TILE)

@@ -12,18 +12,14 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-# The Ethos-U55-128 makes 8 outputs at once and reads inputs in blocks of 32.
-OUTPUT_TILE = 8
-INPUT_TILE = 32
-# Fitted to Vela's estimates for fully connected operators that read a slice each, 8 to 256 inputs
-# and 8 to 128 outputs, weights in SRAM (`tests/lowering/test_windows.py` checks the fit).
-OPERATOR_CYCLES = 85.0
+from pipeline.ethosu.npu import REFERENCE_NPU
+
+COST = REFERENCE_NPU.product
+OUTPUT_TILE = COST.output_tile
 # Vela computes large matrices up to a fifth faster than this fit says: a cut has to promise more.
 WORTH_CUTTING = 0.75
 # TensorFlow Lite Micro joins at most this many tensors (kMaxInputNum of its CONCATENATION).
 MAX_WINDOWS = 10
-OUTPUT_CYCLES = 2.3
-INPUT_TILE_CYCLES = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +44,7 @@ class Window:
     @property
     def cycles(self) -> float:
         """Estimated NPU cycles."""
-        reads = -(-(self.in_end - self.in_begin) // INPUT_TILE) * INPUT_TILE_CYCLES
-        outputs = -(-(self.out_end - self.out_begin) // OUTPUT_TILE) * OUTPUT_TILE
-        return OPERATOR_CYCLES + outputs * (OUTPUT_CYCLES + reads)
+        return COST.cycles(self.in_end - self.in_begin, self.out_end - self.out_begin)
 
 
 def whole(weights: NDArray[np.int8]) -> list[Window]:

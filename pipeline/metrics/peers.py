@@ -40,6 +40,7 @@ from pipeline.metrics.quality import (
     summarise,
     summary_as_json,
 )
+from pipeline.reporting.table import Table, markdown
 
 NOISY = "noisy"
 IDEAL_RATIO_MASK = "ideal ratio mask"
@@ -153,23 +154,21 @@ def as_json(results: Iterable[PeerResult]) -> dict[str, Any]:
     }
 
 
-def as_table(results: Sequence[PeerResult]) -> str:
-    """Markdown tables of all metrics, mean and standard error: over all mixtures, then per SNR."""
-    columns = [name for name in COLUMNS if name in results[0].summary.overall]
-    lines = _table_head("overall", columns)
-    lines += [_table_row(result.name, result.summary.overall, columns) for result in results]
+def as_tables(results: Sequence[PeerResult]) -> list[Table]:
+    """All metrics, mean and standard error: over all mixtures, then at each SNR."""
+    summaries = {result.name: result.summary for result in results}
+    parts = {"overall": {name: summary.overall for name, summary in summaries.items()}}
     for snr_db in results[0].summary.per_snr_db:
-        lines += ["", *_table_head(f"{snr_db:g} dB", columns)]
-        lines += [_table_row(r.name, r.summary.per_snr_db[snr_db], columns) for r in results]
-    return "\n".join(lines)
-
-
-def _table_head(title: str, columns: Sequence[str]) -> list[str]:
-    return [f"| {title} | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
-
-
-def _table_row(name: str, statistics: Mapping[str, Statistic], columns: Sequence[str]) -> str:
-    return f"| {name} | {' | '.join(_cell(statistics[column]) for column in columns)} |"
+        parts[f"{snr_db:g} dB"] = {n: s.per_snr_db[snr_db] for n, s in summaries.items()}
+    columns = [name for name in COLUMNS if name in results[0].summary.overall]
+    return [
+        Table.of(
+            "",
+            (title, *columns),
+            [(name, *(_cell(found[column]) for column in columns)) for name, found in part.items()],
+        )
+        for title, part in parts.items()
+    ]
 
 
 def _cell(value: Statistic) -> str:
@@ -204,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         partial.replace(options.output)
     except (PipelineError, ValueError, OSError) as error:
         parser.exit(2, f"error: {error}\n")
-    print(as_table(results))
+    print(markdown(as_tables(results)), end="")
 
 
 def _show_progress(name: str, done: int, total: int) -> None:

@@ -101,6 +101,7 @@ def render(
         per_snr=[tables.per_snr(results, metric) for metric in PLOTTED_METRICS],
         size=tables.size(results),
         cost=tables.cost(results),
+        on_target=tables.on_target(results),
         snr_charts=[charts.quality_by_snr(results, metric) for metric in PLOTTED_METRICS],
         training_charts=charts.training_curves(results),
         cycle_charts=charts.cycles_by_layer(results),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from pipeline.boards.journal import BoardRun
 from pipeline.deployed import Count, Proof
 from pipeline.errors import InputError
 
@@ -153,6 +154,7 @@ class Results(_Record):
         compile: their compiled models by memory mode.
         evaluate: quality; each variant's integer model is the system of the same name.
         estimate: cost of one hop, one entry for each source and memory mode.
+        on_target: what the firmware did on a board.
     """
 
     train: Training
@@ -161,6 +163,7 @@ class Results(_Record):
     compile: dict[str, Annotated[dict[str, Compiled], Field(min_length=1)]]
     evaluate: Evaluation
     estimate: dict[str, tuple[Latency, ...]]
+    on_target: dict[str, BoardRun]
 
     @property
     def memory_modes(self) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
-"""The numbers as tables, for the page and, in Markdown, for a README."""
+"""The numbers of a run as tables."""
 
 import dataclasses
 from collections.abc import Sequence
 
-from pipeline.reporting.results import DENSE_FLOAT, Kind, Metric, Metrics, Results, Source, System
+from pipeline.boards.tables import cost_table, quality_table
+from pipeline.reporting.results import DENSE_FLOAT, Metric, Metrics, Results, Source, System
+from pipeline.reporting.table import NO_VALUE, Row, Table
 
 METRICS: dict[Metric, tuple[str, int]] = {
     "si_sdr_db": ("SI-SDR, dB", 2),
@@ -14,39 +16,7 @@ METRICS: dict[Metric, tuple[str, int]] = {
     "dnsmos_overall": ("DNSMOS", 2),
 }
 """Heading and decimals of every reported metric; higher is better in all."""
-NO_VALUE = "\N{EN DASH}"
 MEMORY_MODES = {"Shared_Sram": "weights in flash", "Sram_Only": "weights in SRAM"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Cells of one line, the first one naming it; ``kind`` tells systems apart where they mix."""
-
-    kind: Kind | None
-    cells: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A captioned table; every column but the first is numeric, unless it is one of `words`."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    words: bool = False
-
-    def markdown(self) -> str:
-        """Render as GitHub-flavoured Markdown under its caption."""
-        rest = "---" if self.words else "---:"
-        lines = [self.columns, ("---", *(rest for _ in self.columns[1:]))]
-        lines += [row.cells for row in self.rows]
-        escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
-        return f"{self.caption}\n\n" + "\n".join(f"| {line} |" for line in escaped) + "\n"
-
-
-def markdown(tables: Sequence[Table]) -> str:
-    """Render tables one below the other."""
-    return "\n".join(table.markdown() for table in tables)
 
 
 def memory_mode_name(mode: str) -> str:
@@ -171,6 +141,21 @@ def cost(results: Results) -> Table:
         ("Model", *_cost_columns(results.sources)),
         tuple(rows),
     )
+
+
+def on_target(results: Results) -> tuple[Table, ...]:
+    """What the firmware took and gave on a board, for each memory mode; empty if none ran."""
+    runs = [run for run in results.on_target.values() if run.board and run.image]
+    found = []
+    for mode in results.memory_modes:
+        rows = [row for run in runs for row in run.rows.get(mode, ())]
+        if rows:
+            board, image = runs[0].board, runs[0].image
+            assert board and image
+            for table in (cost_table(rows, image, board), quality_table(rows)):
+                caption = f"Firmware on the {board} board, {MEMORY_MODES.get(mode, mode)}"
+                found.append(dataclasses.replace(table, caption=caption))
+    return tuple(found)
 
 
 def _model_in_mode(name: str, mode: str) -> str:

@@ -23,6 +23,7 @@ from pipeline.reporting.listening import Clip, Track
 from pipeline.reporting.page import ItemRecord, Network, Provenance, render
 from pipeline.reporting.results import DENSE_FLOAT, Results, read_results
 from pipeline.reporting.story import MINUS
+from pipeline.reporting.table import markdown
 from pipeline.study.methods import write_methods
 from pipeline.study.page import write_page
 
@@ -35,9 +36,19 @@ CLEAN, NOISY = "clean", "noisy"
     "report",
     needs=(
         *("prepare", "train", "compress/*", "convert/*", "compile/*"),
-        *("evaluate/dense", "evaluate/*", "estimate/*"),
+        *("evaluate/dense", "evaluate/*", "estimate/*", "on_target/*"),
     ),
-    settings=("seed", "data", "mixing", "model", "train", "compress", "compile", "evaluate"),
+    settings=(
+        "seed",
+        "data",
+        "mixing",
+        "model",
+        "train",
+        "compress",
+        "compile",
+        "evaluate",
+        "on_target",
+    ),
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one self-contained HTML page, and the result tables in Markdown.
@@ -51,7 +62,8 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     page = render(results, _network(run_dir, results), _clips(run_dir, results), provenance)
     write_atomically(work_dir / PAGE, page)
     shown = (tables.overview(results), tables.quality(results), tables.size(results))
-    write_atomically(work_dir / TABLES, tables.markdown((*shown, tables.cost(results))))
+    more = (tables.cost(results), *tables.on_target(results))
+    write_atomically(work_dir / TABLES, markdown((*shown, *more)))
     return {"page_bytes": len(page.encode())}
 
 

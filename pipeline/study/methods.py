@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.artefacts import write_atomically
-from pipeline.reporting.tables import Row, Table
+from pipeline.reporting.table import Row, Table
 from pipeline.study.records import Point, StudyError, points_in, read_study
 from pipeline.study.summary import Repeated, Study, flash_bytes, loss_db, signed, sram_cost
 
@@ -106,7 +106,7 @@ def methods_page(methods: tuple[Entry, ...], documents: Path) -> str:
         "The first model is the method's, the others are its baselines",
         ("Method", "Here", "In its paper", "Use it when", "Not when"),
         tuple(_overview(method, studies) for method in methods),
-        words=True,
+        texts=5,
     )
     parts = [TITLE, INTRODUCTION, overview.markdown()]
     for method in methods:

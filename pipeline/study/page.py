@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.artefacts import write_atomically
-from pipeline.reporting.tables import markdown
+from pipeline.reporting.table import markdown
 from pipeline.study.plots import trade_offs
 from pipeline.study.records import StudyError, read_study
 from pipeline.study.summary import Study, tables

@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from pipeline.reporting.story import MINUS
-from pipeline.reporting.tables import METRICS, NO_VALUE, Row, Table
+from pipeline.reporting.table import NO_VALUE, Row, Table
+from pipeline.reporting.tables import METRICS
 from pipeline.study.records import (
     PLACEMENTS,
     Cost,

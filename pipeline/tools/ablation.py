@@ -15,6 +15,7 @@ from pipeline.inputs import prepared_corpus, training_mixer
 from pipeline.networks.graph import HopGraph
 from pipeline.networks.trained import Trained
 from pipeline.quantization.scheme import FLOAT, INT8, INT16, Grid, Scheme
+from pipeline.reporting.table import Table
 
 BATCHES = 6
 BATCH_SIZE = 24
@@ -65,11 +66,12 @@ def rows(config: Config, run_dir: RunDir) -> Iterator[tuple[str, float, float]]:
 def main() -> None:
     """Command line."""
     config, run_dir, _ = parse("python -m pipeline.ablation", __doc__ or "")
-    print("| Grids | SI-SDR gain, dB (validation) | Loss, dB (training crops) |")
-    print("| --- | ---: | ---: |")
+    columns = ("Grids", "SI-SDR gain, dB (validation)", "Loss, dB (training crops)")
     with reported_errors():
-        for name, score, loss in rows(config, run_dir):
-            print(f"| {name} | {score:.3f} | {loss:.3f} |", flush=True)
+        lines = [
+            (name, f"{score:.3f}", f"{loss:.3f}") for name, score, loss in rows(config, run_dir)
+        ]
+    print(Table.of("", columns, lines).markdown(), end="")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ from typing import Any
 from pipeline.cli import reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, MemorySystem, memory_system, vela
-from pipeline.ethosu.accelerator import ACCELERATORS
 from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
 from pipeline.ethosu.cost import ProgramCost
 from pipeline.ethosu.errors import ModelError
 from pipeline.ethosu.model import VelaModel, load_npu_operators, lost_outputs
+from pipeline.ethosu.npu import NPUS
 from pipeline.ethosu.stimuli import read_inputs
 from pipeline.ethosu.surgery import cut_float_ends, extract
 from pipeline.ethosu.uncompiled import read_uncompiled
@@ -336,7 +336,7 @@ def _describe_part(number: int, part: PartCheck, count: int) -> Iterator[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; the exit code is explained above."""
     options = _parse(arguments)
-    names = list(ACCELERATORS) if options.accelerator == _ALL else [options.accelerator]
+    names = list(NPUS) if options.accelerator == _ALL else [options.accelerator]
     with (
         reported_errors(),
         tempfile.TemporaryDirectory() as scratch,
@@ -361,7 +361,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, help="uncompiled .tflite")
-    parser.add_argument("--accelerator", choices=[*ACCELERATORS, _ALL], default="ethos-u55-128")
+    parser.add_argument("--accelerator", choices=[*NPUS, _ALL], default="ethos-u55-128")
     parser.add_argument("--system-config", default=DEFAULT_SYSTEM, help="default: %(default)s")
     parser.add_argument("--memory-mode", default="Shared_Sram", help="default: %(default)s")
     parser.add_argument("--vela-config", type=Path, help="your own vela.ini, on top of Arm's")

@@ -24,7 +24,7 @@ from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.testset import Mixture
-from pipeline.metrics.peers import PeerResult, as_json, as_table, compare
+from pipeline.metrics.peers import PeerResult, as_json, as_tables, compare
 from pipeline.progress import Reporter
 from pipeline.tools.enhance import ChannelEnhancer, Through, open_model
 
@@ -115,11 +115,11 @@ def main(arguments: list[str] | None = None) -> None:
     if options.json:
         print(json.dumps(as_json(results), indent=1))
     else:
-        print(as_table(results).partition("\n\n")[0])
+        print(as_tables(results)[0].markdown(), end="")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    from pipeline.boards.board_options import FIRMWARE, PLUGIN
+    from pipeline.boards import FIRMWARE, PLUGIN
 
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.conditions",

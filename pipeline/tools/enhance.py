@@ -320,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    from pipeline.boards.board_options import FIRMWARE, PLUGIN
+    from pipeline.boards import FIRMWARE, PLUGIN
 
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.enhance",

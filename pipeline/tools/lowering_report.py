@@ -16,13 +16,14 @@ from pipeline.lowering.tflite import to_tflite
 from pipeline.lowering.unit_order import narrow_windows
 from pipeline.lowering.windows import whole
 from pipeline.networks.trained import Trained
+from pipeline.reporting.table import Table, markdown
 
 # With weights in SRAM: in flash, reading them would hide what the NPU does.
 MEMORY_MODE = "Sram_Only"
 
 
-def lowering_table(trained: Trained, name: str, settings: Compile) -> str:
-    """Markdown table of one model's operators before and after lowering."""
+def lowering_table(trained: Trained, name: str, settings: Compile) -> Table:
+    """One model's operators before and after lowering."""
     with tempfile.TemporaryDirectory() as folder:
         masked, lowered = (
             _compiled(model, Path(folder) / f"{name}-{kind}.tflite", settings)
@@ -33,20 +34,12 @@ def lowering_table(trained: Trained, name: str, settings: Compile) -> str:
         )
     before, after = _by_operator(masked), _by_operator(lowered)
     rows = [
-        f"| {operator} | {_cell(before.get(operator))} | {_cell(after.get(operator))} |"
+        (operator, _cell(before.get(operator)), _cell(after.get(operator)))
         for operator in dict.fromkeys([*before, *after])
     ]
-    total = f"| **all** | {masked.npu_cycles:,} | {lowered.npu_cycles:,} |"
-    return "\n".join(
-        [
-            f"### {name}",
-            "",
-            "| Operator | Masked: operators, NPU cycles | Lowered: operators, NPU cycles |",
-            "| --- | ---: | ---: |",
-            *rows,
-            total,
-        ]
-    )
+    total = ("**all**", f"{masked.npu_cycles:,}", f"{lowered.npu_cycles:,}")
+    columns = ("Operator", "Masked: operators, NPU cycles", "Lowered: operators, NPU cycles")
+    return Table.of(f"### {name}", columns, [*rows, total])
 
 
 def _compiled(model: bytes, path: Path, settings: Compile) -> vela.CompiledModel:
@@ -71,10 +64,10 @@ def main() -> None:
     """Command line."""
     config, run_dir, _ = parse("python -m pipeline.lowering_report", __doc__ or "")
     with reported_errors():
-        print("\n\n".join(_tables(config, run_dir)))
+        print(markdown(_tables(config, run_dir)), end="")
 
 
-def _tables(config: Config, run_dir: RunDir) -> list[str]:
+def _tables(config: Config, run_dir: RunDir) -> list[Table]:
     return [
         lowering_table(Trained.load(run_dir.weights(v.name)), v.name, config.compile)
         for v in config.compress.variants

@@ -2,7 +2,16 @@
 
 from pipeline.cli import parse, reported_errors
 from pipeline.stages import compile as compile_stage
-from pipeline.stages import compress, convert, estimate, evaluate, prepare, report, train
+from pipeline.stages import (
+    compress,
+    convert,
+    estimate,
+    evaluate,
+    on_target,
+    prepare,
+    report,
+    train,
+)
 
 STAGES = {
     stage.item: stage
@@ -15,6 +24,7 @@ STAGES = {
         evaluate.reference,
         evaluate.run,
         estimate.run,
+        on_target.run,
         report.run,
     )
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,21 @@ import soundfile
 from compiled_enhancer import Compiled
 from small_models import accumulator, classifier
 
-from pipeline.boards import demo, infer
+from pipeline.artefacts import RunDir
+from pipeline.boards import FIRMWARE, PLUGIN, demo, infer
 from pipeline.boards.board import PACKAGE_FILE
-from pipeline.boards.board_options import FIRMWARE, PLUGIN
+from pipeline.boards.firmware_image import image_size
+from pipeline.boards.journal import BoardRun
 from pipeline.boards.protocol import FirmwareLog
 from pipeline.boards.virtual import VirtualBoard
+from pipeline.config import Compress, Config, OnTarget, Variant
+from pipeline.corpora.store import Store, StoreWriter
+from pipeline.corpora.testset import draw_list, write_list
+from pipeline.deployed import Card, Deployed, FrontEndRecord
+from pipeline.dsp import RATE_HZ
+from pipeline.models import Model, models
+from pipeline.stages import compile as compile_stage
+from pipeline.stages import compress, convert, on_target, prepare, train
 from pipeline.tools import package as pack
 
 ACCELERATORS = ("ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256")
@@ -139,6 +150,66 @@ def test_a_package_written_by_the_command_runs_on_the_board(
     log.raise_for_error()
     expected = compiled.masks(np.zeros((5, inputs), np.int8))
     assert (tmp_path / "out").read_bytes() == expected.tobytes()
+
+
+def test_the_stage_runs_every_compiled_model_and_fills_the_card(
+    compiled: Compiled, tmp_path: Path
+) -> None:
+    config, run_dir = on_virtual_board(), RunDir(tmp_path / "run")
+    (model,) = models(config)
+
+    def corpus(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
+        write_corpus(work_dir / "corpus" / "test")
+        return {}
+
+    def nothing(*made_of: Any) -> dict[str, Any]:
+        return {}
+
+    def converted(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
+        front_end = FrontEndRecord.of(compiled.front_end)
+        Deployed.write(work_dir / "small.tflite", compiled.tflite, Card(front_end=front_end))
+        return {}
+
+    prepare.run.adopt(config, run_dir, corpus)
+    train.run.adopt(config, run_dir, nothing)
+    compress.run.adopt(config, run_dir, nothing, model)
+    convert.run.adopt(config, run_dir, converted, model)
+    compile_stage.run(config, run_dir)
+    on_target.check(config)
+    (card,) = on_target.run(config, run_dir)
+    run = BoardRun.model_validate(card.results)
+    assert run.board == "virtual" and run.image == image_size(FIRMWARE)
+    assert set(run.rows) == {"Shared_Sram", "Sram_Only"}
+    for (row,) in run.rows.values():
+        assert (row.run, row.model, row.engine, row.mask_mismatches) == (
+            "virtual", "small", "npu", 0,
+        )  # fmt: skip
+        assert row.mask_values == 128 * 64 and row.npu_cycles > 0 and row.cpu_ticks > 0
+    flash, sram = (run.rows[mode][0].npu_cycles for mode in ("Shared_Sram", "Sram_Only"))
+    assert flash > sram
+
+
+def on_virtual_board() -> Config:
+    return Config(
+        compress=Compress(variants=(Variant(name="small"),)),
+        on_target=OnTarget(board="virtual"),
+    )
+
+
+def write_corpus(folder: Path) -> None:
+    """Test mixtures of a second of noise each."""
+    rng = np.random.default_rng(1)
+    for role, kind in (("speech", "speech"), ("noise", "ambience")):
+        writer = StoreWriter(folder / role)
+        samples = 0.1 * rng.standard_normal(2 * RATE_HZ)
+        origin = {"source": "made", "speaker": "one", "licence": "CC0"}
+        writer.append(samples, name=f"{role}.wav", kind=kind, **origin)
+        writer.close()
+    stores = (Store(folder / role) for role in ("speech", "noise"))
+    drawn = draw_list(
+        *stores, prefix="t", snrs_db=(0, 6), kinds=("ambience",), samples=RATE_HZ, seed=1
+    )
+    write_list(drawn, folder / "mixtures.json")
 
 
 def test_a_package_that_cannot_be_written_is_named(

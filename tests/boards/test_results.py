@@ -25,17 +25,19 @@ OTHER = ROW.model_copy(
 
 
 def test_costs_are_means_in_the_units_of_the_heading() -> None:
-    head, rule, line = cost_table([ROW, OTHER], ImageSize(30_000, 4_000), "virtual")
+    table = cost_table([ROW, OTHER], ImageSize(30_000, 4_000), "virtual")
+    head, rule, line = table.markdown().splitlines()
     assert head.count("|") == rule.count("|") == line.count("|")
     assert "NPU cycles (emulator)" in head and "CPU instructions (virtual)" in head
     assert line == "| dense | npu | 30,000 | 2,000 | 4,000 | 300 | 2,000 | 1,000 |"
-    head, _, line = cost_table([ROW], ImageSize(0, 0), "fvp")
+    head, _, line = cost_table([ROW], ImageSize(0, 0), "fvp").markdown().splitlines()
     assert "NPU cycles (fvp)" in head and "CPU ticks (fvp)" in head
     assert line.endswith("| 1,024 |")
 
 
 def test_quality_is_a_mean_and_differences_are_sums_and_maxima() -> None:
-    lines = quality_table([ROW, OTHER, ROW.model_copy(update={"model": "sparse"})])
+    table = quality_table([ROW, OTHER, ROW.model_copy(update={"model": "sparse"})])
+    lines = table.markdown().splitlines()
     assert lines[2] == "| dense | 2 | 1.000 | 5.000 | 5.000 | 2 of 256 | 1 | 3 |"
     assert lines[3].startswith("| sparse | 1 |")
 

@@ -25,7 +25,7 @@ def cells(table: str, operator: str) -> list[str]:
 
 
 def test_every_operator_is_listed_before_and_after() -> None:
-    table = lowering_table(grouped(4), "grouped", Compile())
+    table = lowering_table(grouped(4), "grouped", Compile()).markdown()
     before, after = (int(cell.replace(",", "")) for cell in cells(table, "**all**"))
     assert after < 0.6 * before
     masked, lowered = cells(table, "lstm2_candidate")

@@ -28,9 +28,10 @@ from pipeline.metrics.peer_models import (
     Signal,
     UlUnas,
 )
-from pipeline.metrics.peers import Mixture, as_json, as_table, compare, enhancers
+from pipeline.metrics.peers import Mixture, as_json, as_tables, compare, enhancers
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.pinned_packages import PinnedError
+from pipeline.reporting.table import markdown
 
 LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
 
@@ -297,7 +298,7 @@ def test_table_and_json_hold_the_same_figures_and_count_what_has_no_value() -> N
     assert pesq["mean"] == pytest.approx(
         np.mean([data["clips"][f"clip{i}"]["pesq_wb"] for i in (1, 2, 3)])
     )
-    lines = as_table(results).splitlines()
+    lines = markdown(as_tables(results)).splitlines()
     assert lines[0] == "| overall | si_sdr_db | si_sdri_db | sdr_db | sdri_db | pesq_wb | stoi |"
     assert f"| {pesq['mean']:.3f} ± {pesq['standard_error']:.3f} (3 of 4) |" in lines[2]
     assert [line.split("|")[1].strip() for line in lines if line.startswith("|")][3::3] == [

@@ -67,7 +67,9 @@ def by_item(stages: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     others = [n for n in scores["systems"] if not any(n in s["systems"] for s in owned.values())]
     items["evaluate/dense"] = scores | {"systems": {n: scores["systems"][n] for n in others}}
     for name in SPARSITY:
-        items |= {f"{s}/{name}": stages[s][name] for s in ("compress", "convert", "compile")}
+        items |= {
+            f"{s}/{name}": stages[s][name] for s in ("compress", "convert", "compile", "on_target")
+        }
         items[f"evaluate/{name}"] = owned[name]
         items[f"estimate/{name}"] = {"costs": stages["estimate"][name]}
     return items
@@ -104,6 +106,7 @@ def all_results(peers: tuple[str, ...] = ("rnnoise",)) -> dict[str, dict[str, An
             "mixtures": 120,
             "real_time_factor": dict.fromkeys(SPARSITY, 41.5),
         },
+        "on_target": {name: {"board": None} for name in SPARSITY},
         "estimate": {n: [_latency(s, m) for m in MODES] for n, s in SPARSITY.items()},
     }
 

@@ -217,3 +217,21 @@ def test_dnsmos_has_a_column_where_every_system_was_scored_by_it() -> None:
     assert "DNSMOS" not in tables.overview(read()).columns
     assert set(column(tables.overview(read(scored)), "DNSMOS").values()) == {"3.14"}
     assert set(column(tables.quality(read(scored)), "DNSMOS").values()) == {"3.14 ± 0.01"}
+
+
+def test_what_ran_on_a_board_names_it_and_its_memory_mode() -> None:
+    assert tables.on_target(read()) == ()
+    row = {
+        **{"run": "virtual", "model": "plain", "mixture": "m", "engine": "npu"},
+        **{"package_bytes": 2000, "arena_bytes": 300, "npu_cycles": 1000.0, "cpu_ticks": 1024.0},
+        **{"noisy_si_sdr_db": 1.0, "board_si_sdr_db": 4.0, "host_si_sdr_db": 5.0},
+        **{"mask_values": 128, "mask_mismatches": 0, "feature_steps": 1, "sample_steps": 0},
+    }
+    image = {"flash_bytes": 30_000, "ram_bytes": 4_000}
+    ran = {"board": "virtual", "image": image, "rows": {"Sram_Only": [row]}}
+    cost, quality = tables.on_target(read(lambda c: c["on_target"].update(plain=ran)))
+    assert cost.caption == "Firmware on the virtual board, weights in SRAM"
+    assert column(cost, "CPU instructions (virtual)") == {"plain": "1,000"}
+    assert column(quality, "Mask values that differ") == {"plain": "0 of 128"}
+    with pytest.raises(ResultsError, match=r"of on_target: plain\.board"):
+        read(lambda c: c["on_target"].update(plain={"board": "moon"}))

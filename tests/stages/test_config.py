@@ -103,7 +103,7 @@ def test_mistakes_are_named_with_a_way_out(tmp_path: Path, text: str, message: s
         (PRUNE.format("strength = 5e-4"), "unknown setting"),
         ('methods = [{ do = "prune" }]', "sparsity"),
         ('methods = [{ do = "prune", sparsity = 0.0 }]', "greater than 0"),
-        ('methods = [{ do = "regularise" }]', "'cluster', 'learn_thresholds', 'low_rank'"),
+        ('methods = [{ do = "regularise" }]', "'learn_thresholds', 'low_rank'"),
         (f"{OFFLINE}, steps = 9", "does not use steps"),
         (f"{OFFLINE}, learning_rate = 1e-3", "not use learning_rate"),
         (f'{OFFLINE[:-1]}, {{ do = "cluster", clusters = 8 }}]', "does not use cluster"),

@@ -9,16 +9,18 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline.artefacts import RunDir
+from pipeline.boards import FIRMWARE, PLUGIN
+from pipeline.boards.board import BoardError
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
-from pipeline.config import Compress, Config, Train, Variant
+from pipeline.config import Compile, Compress, Config, OnTarget, Train, Variant
 from pipeline.dsp import FrontEnd
 from pipeline.errors import InputError
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained, untrained
 from pipeline.quantization import INT8
-from pipeline.stages import compress, prepare, train
+from pipeline.stages import compress, on_target, train
 from pipeline.tools import run as pipeline_run
 
 SIZES = TinyLSTMs(bands=16, lstm_units=(8,), dense_units=8)
@@ -136,9 +138,7 @@ def test_given_weights_keep_their_front_end_unless_it_is_measured(
     given.save(tmp_path / "w.safetensors")
     run_dir.path("prepare").mkdir(parents=True)
     of_corpus = np.full(16, 0.25, np.float32)
-    save_file(
-        {"mean": of_corpus, "deviation": of_corpus}, run_dir.path("prepare") / prepare.FRONT_END
-    )
+    save_file({"mean": of_corpus, "deviation": of_corpus}, run_dir.front_end)
     settings = Train(initial_weights=tmp_path / "w.safetensors", measure_front_end=measured)
     start = train.starting_network(Config(model=SIZES, train=settings), run_dir)
     expected = of_corpus if measured else given.front_end.mean
@@ -168,3 +168,28 @@ def test_a_run_refuses_them_before_it_prepares(
         said = capsys.readouterr().err
         assert problem in said and said.count("\n") == 1
         assert not (tmp_path / "run").exists()
+
+
+def test_a_board_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    on_target.check(Config())
+    missing = OnTarget(board="virtual", firmware=tmp_path / "none.elf")
+    with pytest.raises(BoardError, match=r"none\.elf: no firmware there; build it with `make firm"):
+        on_target.check(Config(on_target=missing))
+    fvp = OnTarget(board="fvp", firmware=Path("README.md"))
+    with pytest.raises(BoardError, match=r"FVP_Corstone_SSE-300_Ethos-U55 was not found"):
+        on_target.check(Config(on_target=fvp))
+    deep = Compile(system="Ethos_U55_Deep_Embedded")
+    with pytest.raises(BoardError, match="no firmware there"):
+        on_target.check(Config(on_target=missing, compile=deep))
+
+
+def test_the_files_of_a_board_are_those_that_are_built_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    assert OnTarget().firmware is OnTarget().plugin is None
+    assert OnTarget(board="virtual").plugin == PLUGIN
+    assert OnTarget(board="fvp").firmware == FIRMWARE and OnTarget(board="fvp").plugin is None
+    other = OnTarget(board="virtual", firmware=tmp_path)
+    assert (other.firmware, other.plugin) == (tmp_path, PLUGIN)
+    # Back to none on the command line, where all settings are given again.
+    assert OnTarget.model_validate(other.model_dump() | {"board": "none"}) == OnTarget()

@@ -167,6 +167,7 @@ MOMENTS = (
     ("evaluate/dense", Moment("os.mkdir", "evaluate/.dense.partial/audio")),
     (SPARSE.format("evaluate"), Moment("os.mkdir", ".weight80-int8.partial/audio")),
     (SPARSE.format("estimate"), Moment("open", "Sram_Only/weight80-int8_vela.tflite")),
+    (SPARSE.format("on_target"), Moment("os.rename", "on_target/.weight80-int8.partial", count=2)),
     ("report", Moment("open", ".report.partial/.results.md.tmp")),
     ("report", Moment("os.rename", ".report.partial", count=4)),
 )
