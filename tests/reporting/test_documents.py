@@ -70,3 +70,11 @@ def test_links_between_documents_lead_somewhere() -> None:
         if not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    text = Path("docs/architecture.md").read_text(encoding="utf-8")
+    named = [name for name in re.findall(r"`([^`\s]*/[^`\s]*)`", text) if "<" not in name]
+    files = [name for name in named if name.startswith(("pipeline/", "tests/", "firmware/"))]
+    assert len(files) > 30
+    assert [name for name in files if not Path(name).exists()] == []
