@@ -44,6 +44,7 @@ _LAYER_COLUMNS = (
 )
 _EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception)\b.*:")
 _CPU_REASON = re.compile(r"^Warning \([^)]*\).*, ofm: '(.*)'\nReason: (.*(?:\n.+)*)", re.MULTILINE)
+_BEFORE_ACTIVATION = "_act"
 _PERF_ROW = re.compile(r'^(\d+),-?\d+,-?\d+,"', re.MULTILINE)
 _QUEUE_ROW = re.compile(r"^(\d+),(\d+),(-?\d+),(\d+)$", re.MULTILINE)
 
@@ -237,8 +238,14 @@ def _last_words(stderr: str, stdout: str) -> str:
 
 
 def _reasons(words: str, operators: tuple[str, ...]) -> tuple[str, ...]:
-    """Vela's reason for each operator, which both name by the tensor it makes."""
-    reasons = {tensor: " ".join(reason.split()) for tensor, reason in _CPU_REASON.findall(words)}
+    """Vela's reason for each operator, which both name by the tensor it makes.
+
+    What is made before an activation that Vela took apart has that tensor's name and an ending.
+    """
+    reasons = {
+        tensor.removesuffix(_BEFORE_ACTIVATION): " ".join(reason.split())
+        for tensor, reason in _CPU_REASON.findall(words)
+    }
     silent = "Vela gives no reason"
     return tuple(
         next((r for tensor, r in reasons.items() if operator.endswith(f"({tensor})")), silent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow.lite.python import schema_py_generated as schema
 from tflite_builder import GraphBuilder
 
 from pipeline.ethosu import ModelError, vela
@@ -109,6 +110,25 @@ def test_cpu_operators_are_an_error_that_names_them(tmp_path: Path) -> None:
     allowed = vela.compile(path, tmp_path / "out", allow_cpu_fallback=True)
     assert allowed.cpu_operators == error.value.operators
     assert allowed.flash.total == 0
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU"])
+def test_the_reason_is_found_though_vela_takes_activations_apart(
+    activation: str, tmp_path: Path
+) -> None:
+    graph = GraphBuilder()
+    x, y = graph.tensor((1, 8, 32, 4), "int8", 0.1), graph.tensor((1, 8, 8, 4), "int8", 0.1)
+    w = graph.tensor((4, 3, 3, 4), "int8", 0.1, data=np.ones((4, 3, 3, 4), np.int8))
+    b = graph.tensor((4,), "int32", 0.01, data=np.zeros(4, np.int32))
+    graph.operator(
+        "CONV_2D", [x, w, b], [y], "Conv2DOptions", padding=schema.Padding.SAME, strideH=1,
+        strideW=4, fusedActivationFunction=getattr(schema.ActivationFunctionType, activation),
+    )  # fmt: skip
+    path = tmp_path / "net.tflite"
+    path.write_bytes(graph.build([x], [y]))
+    compiled = vela.compile(path, tmp_path / "out", allow_cpu_fallback=True)
+    (reason,) = compiled.cpu_reasons
+    assert "kernel stride: 4, 1" in reason
 
 
 def test_unknown_choices_list_the_valid_ones(tmp_path: Path) -> None:

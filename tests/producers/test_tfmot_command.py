@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.ethosu import Emulator, load_vela_model, vela
 from pipeline.ethosu.golden import MicroGolden
+from pipeline.producers.tfmot import Prune, Quantize, Train, produce
 from pipeline.tools.tfmot import Project, main
 
 EXAMPLES = Path("docs/examples")
@@ -50,9 +51,33 @@ def test_example_comes_out_sparse_and_equal_on_the_npu(
         np.testing.assert_array_equal(answer.ravel(), expected.ravel())
 
 
-def test_the_documented_configuration_is_valid() -> None:
-    project = Project.load(EXAMPLES / "keyword_spotter.toml")
-    assert [step.do for step in project.steps] == ["train", "prune", "cluster", "quantize"]
+@pytest.mark.parametrize(
+    ("example", "steps"),
+    [
+        ("keyword_spotter", ["train", "prune", "cluster", "quantize"]),
+        ("conv_enhancer", ["train", "prune", "quantize"]),
+    ],
+)
+def test_a_documented_configuration_is_valid(example: str, steps: list[str]) -> None:
+    project = Project.load(EXAMPLES / f"{example}.toml")
+    assert [step.do for step in project.steps] == steps
+
+
+def test_the_example_of_an_enhancer_learns_and_runs_on_the_npu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES.resolve()))
+    import conv_enhancer
+
+    problem = conv_enhancer.problem(count=32)
+    steps = (Train(learning_rate=2e-3, epochs=3), Prune(sparsity=0.5), Quantize())
+    produced = produce(problem, steps, 1, lambda report: None)
+    masks = np.concatenate([mask for _, mask in problem.valid])
+    assert produced.reports[-1].scores["loss"] < np.mean(np.square(masks - masks.mean()))
+    assert produced.reports[-1].zeros > 0.45
+    path = tmp_path / "conv.tflite"
+    path.write_bytes(produced.tflite)
+    assert vela.compile(path, tmp_path / "v").cpu_operators == ()
 
 
 @pytest.mark.parametrize(
