@@ -184,7 +184,7 @@ class Stage:
         body: ``(config, run_dir, work_dir) -> results``, with ``model`` as last argument for a
             model's item; writes its files to ``work_dir``.
         reads: settings that name a file or folder, e.g. "train.initial_weights"; what is in it
-            goes into the key.
+            goes into the key, as does what methods of the variant read where it decides.
         check: raises `InputError` for settings that cannot work, before anything is computed.
     """
 
@@ -265,10 +265,21 @@ class Stage:
         item, settings = self.item_of(model), self._settings(config, model)
         needs = self.input_items(config, model)
         inputs = {need: run_dir.card(need).digest for need in needs}
-        files = digests_of(config, self.reads, run_dir)
+        files = digests_of(self._paths(config, model), run_dir)
         versions = tool_versions()
         key = sha256_json([item, self.version, settings, inputs, files, versions])
         return Card(item, key, settings, inputs, {}, versions, 0.0, {}, files)
+
+    def _paths(self, config: Config, model: Model | None) -> dict[str, Path]:
+        """Files and folders that settings name, by setting."""
+        paths: dict[str, Path | None] = {}
+        for setting in self.reads:
+            value = attrgetter(setting)(config)
+            several = enumerate(value) if isinstance(value, tuple) else ()
+            paths |= {f"{setting}[{k}]": path for k, path in several} or {setting: value or None}
+        if model is not None and "compress" in self.settings:
+            paths |= model.files
+        return {name: path for name, path in paths.items() if path is not None}
 
     def _settings(self, config: Config, model: Model | None) -> dict[str, Any]:
         whole = config.model_dump(mode="json")
@@ -317,19 +328,14 @@ def _setting(tree: Any, name: str) -> Any:
     return tree
 
 
-def digests_of(config: Config, settings: tuple[str, ...], run_dir: RunDir) -> dict[str, str]:
-    """SHA-256 of what settings name, a path or several; those that name nothing left out.
+def digests_of(paths: dict[str, Path], run_dir: RunDir) -> dict[str, str]:
+    """SHA-256 of what is there, by the setting that names it.
 
     Raises:
         InputError: there is no such file or folder; the text names the setting.
     """
-    paths: dict[str, Path | None] = {}
-    for setting in settings:
-        value = attrgetter(setting)(config)
-        several = enumerate(value) if isinstance(value, tuple) else ()
-        paths |= {f"{setting}[{k}]": path for k, path in several} or {setting: value or None}
     digests = Digests(run_dir.root / DIGESTS_NAME)
-    return {name: digests.of(name, path) for name, path in paths.items() if path is not None}
+    return {name: digests.of(name, path) for name, path in paths.items()}
 
 
 def stage(

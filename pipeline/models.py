@@ -1,6 +1,7 @@
 """The models that a configuration describes, each with the chain of variants that leads to it."""
 
 import dataclasses
+from pathlib import Path
 
 from pipeline.config import DENSE, Config, Variant
 
@@ -28,6 +29,15 @@ class Model:
     def variant(self) -> Variant:
         """What is done to its parent."""
         return self.chain[-1]
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What its methods read, by setting."""
+        return {
+            f"{method.do}.{setting}": path
+            for method in self.variant.methods
+            for setting, path in method.files.items()
+        }
 
     @property
     def parent(self) -> "Model | None":

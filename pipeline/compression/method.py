@@ -7,6 +7,7 @@ leaves are weights, masks and graphs, which every later stage understands.
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -70,6 +71,11 @@ class Method(BaseModel):
     def resizes(self) -> bool:
         """Whether matrices have other shapes afterwards."""
         return False
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that it reads, by the setting that names them."""
+        return {}
 
     def check(self, graph: HopGraph, before: "Sequence[Method]") -> None:
         """Refuse what cannot work.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.artefacts import ArtefactError, RunDir, Stage, stage
+from pipeline.compression.methods.start_from import StartFrom
 from pipeline.config import Compress, Config, Data, Train, Variant
 from pipeline.digests import Digests, sha256_file
 from pipeline.errors import InputError
@@ -257,6 +258,20 @@ def test_a_changed_variant_is_made_again_and_what_comes_of_it(tmp_path: Path) ->
     assert ran(run_dir, other, B, C) == ["a 1", "b 1", "a 1", "b 1", "join"]
     assert ran(run_dir, other, B.model_copy(update={"steps": 801}), C) == ["b 1", "b 1", "join"]
     assert len(ran(run_dir, A, B, C, prune_until=0.5)) == 7
+
+
+def test_a_file_that_a_method_reads_counts_for_its_variant_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"first")
+    method = StartFrom(do="start_from", weights=weights)
+    variants, run_dir = (A, Variant(name="given", methods=(method,))), RunDir(tmp_path / "run")
+    ran(run_dir, *variants)
+    assert ran(run_dir, *variants) == []
+    weights.write_bytes(b"second")
+    assert ran(run_dir, *variants) == ["given 1", "given 1", "join"]
+    weights.unlink()
+    with pytest.raises(InputError, match=r"start_from.weights = '.*': no such file"):
+        ran(run_dir, *variants)
 
 
 def test_an_item_with_other_contents_makes_others_of_it(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ class StartFrom(Method):
         return True
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.weights,)
+    def files(self) -> dict[str, Path]:
+        return {"weights": self.weights}
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         from pipeline.networks.trained import Trained
