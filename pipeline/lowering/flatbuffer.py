@@ -216,8 +216,12 @@ class Graph:
         scale: float,
         zero_point: int = 0,
         activation: Activation = "none",
+        stride: int = 1,
     ) -> Tensor:
-        """Convolve every channel by itself: weights[1, rows, columns, channels]."""
+        """Convolve every channel by itself: weights[1, rows, columns, channels].
+
+        `stride` is along the width, which becomes so many times smaller.
+        """
         self._check_constants(name, x, weights, bias, rank=4, channel_axis=3)
         if len(x.shape) != 4 or x.shape[3] != weights.shape[3] or weights.shape[0] != 1:
             raise self._error(
@@ -225,14 +229,16 @@ class Graph:
                 f"{list(weights.shape)}; expected [batch, height, width, channels] and "
                 "[1, rows, columns, channels]"
             )
-        y = self._activation(name, x.shape, x.dtype, scale, zero_point)
+        batch, height, width, channels = x.shape
+        shape = (batch, height, -(-width // stride), channels)
+        y = self._activation(name, shape, x.dtype, scale, zero_point)
         self._operator(
             "DEPTHWISE_CONV_2D",
             (x, weights, bias),
             (y,),
             depthMultiplier=1,
             fusedActivationFunction=_FUSED[activation],
-            **_SAME_SIZE,
+            **(_SAME_SIZE | {"strideW": stride}),
         )
         return y
 
@@ -470,10 +476,13 @@ class Graph:
     def _elementwise(
         self, name: str, a: Tensor, b: Tensor, scale: float, zero_point: int
     ) -> Tensor:
-        if (a.shape, a.dtype) != (b.shape, b.dtype):
+        spreads = len(b.shape) <= len(a.shape) and all(
+            size in (1, whole) for size, whole in zip(b.shape[::-1], a.shape[::-1])
+        )
+        if not spreads or a.dtype != b.dtype:
             raise self._error(
                 f"{name!r} combines {a.name!r} {a.dtype}{list(a.shape)} with {b.name!r} "
-                f"{b.dtype}{list(b.shape)}; expected one type and shape"
+                f"{b.dtype}{list(b.shape)}; expected one type and shape, or axes of 1 in the second"
             )
         return self._activation(name, a.shape, a.dtype, scale, zero_point)
 

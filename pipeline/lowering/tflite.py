@@ -178,21 +178,30 @@ class _Writer:
         matrix = integer_matrix(self._trained, str(node.matrix))
         outputs = matrix.weights.shape[0]
         place = window_suffix(whole(matrix.weights)[0])
-        # Depthwise kernels are [1, 1, kernel, channels], all others [outputs, 1, kernel, inputs].
-        if node.op == "depthwise":
-            stored = np.ascontiguousarray(matrix.weights.T)[None, None]
-            convolve = self._file.depthwise_convolution
-        else:
+        scale: Any = {"scale": grid.scale, "zero_point": grid.zero_point}
+        activation = _activation(node)
+        if node.op != "depthwise":
             stored = matrix.weights.reshape(outputs, 1, node.kernel, -1)
-            convolve = self._file.convolution
-        return convolve(
-            x,
-            *self._constants(node, matrix, stored, matrix.bias, x, place),
-            name=node.name,
-            scale=grid.scale,
-            zero_point=grid.zero_point,
-            activation=_activation(node),
+            constants = self._constants(node, matrix, stored, matrix.bias, x, place)
+            return self._file.convolution(
+                x, *constants, name=node.name, activation=activation, **scale
+            )
+        taps = x.shape[-1] // node.channels
+        if taps == 1:
+            stored = np.ascontiguousarray(matrix.weights.T)[None, None]
+            constants = self._constants(node, matrix, stored, matrix.bias, x, place)
+            return self._file.depthwise_convolution(
+                x, *constants, name=node.name, activation=activation, **scale
+            )
+        # Bands down, hops across: a stride as wide as the kernel leaves one column.
+        name, bands = node.name, node.shape[0]
+        x = self._file.reshape(x, (1, bands, taps, node.channels), name=f"{name}_hops")
+        stored = matrix.weights.T.reshape(1, node.kernel, taps, node.channels).copy()
+        constants = self._constants(node, matrix, stored, matrix.bias, x, place)
+        column = self._file.depthwise_convolution(
+            x, *constants, name=f"{name}_column", activation=activation, stride=taps, **scale
         )
+        return self._file.reshape(column, _shape(node), name=name)
 
     def _constants(
         self,

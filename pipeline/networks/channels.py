@@ -97,7 +97,8 @@ class Channels:
             self._fix(x[0][axis] for axis in x[0] if axis != last)
             if node.op == "conv":
                 return {last: self._fresh(node.channels)}
-            return {last: AxisUnits((), self._along(x[0], shapes[0], last))}
+            hops = self._along(x[0], shapes[0], last).reshape(-1, node.channels)
+            return {last: self._within(AxisUnits((0,), hops), ())}
         if node.op == "concat":
             return self._joined(x, shapes)
         if node.op == "delay":
@@ -117,8 +118,13 @@ class Channels:
             return {a - 1: self._within(u, ()) for a, u in x[0].items() if a != 0}
         if node.op == "matmul":
             return self._multiplied(node, x[0], x[1], shapes[0])
-        for other in x[1:]:
-            self._tie_all(x[0], other, node.shape)
+        for other, shape in zip(x[1:], shapes[1:], strict=True):
+            missing = len(node.shape) - len(shape)
+            spread = [a for a in other if shape[a] < node.shape[missing + a]]
+            self._fix(other[axis] for axis in spread)
+            placed = {missing + a: u for a, u in other.items() if a not in spread}
+            rows = {a: self._within(u, ()) for a, u in placed.items()}
+            self._tie_all(x[0], placed if shape == node.shape else rows, node.shape)
         return x[0]
 
     def _joined(self, x: Sequence[Axes], shapes: Sequence[Shape]) -> Axes:

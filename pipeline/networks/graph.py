@@ -23,8 +23,11 @@ Shape = tuple[int, ...]
 WITH_MATRIX = ("product", "conv", "depthwise")
 # What shows its input's integers again, on the input's grid.
 MOVES = ("delay", "concat", "slice", "reshape", "transpose")
-# Channels times channels: sums up to here are exact in float32, see `pipeline.quantization.fake`.
-MATMUL_LIMIT = 128
+# What a matmul sums over and a softmax goes over: up to here a matmul's sums are exact in float32,
+# and the softmax of TensorFlow Lite does not abort.
+ROW_LIMIT = 128
+# Hops under a depthwise kernel: the largest stride of an Ethos-U.
+DEPTHWISE_TAPS = 3
 # Added to the variance that a normalized node divides by.
 NORM_EPSILON = 1e-3
 _INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2, "matmul": 2}
@@ -47,7 +50,7 @@ class Node:
         role: key of its grid in a numeric scheme; None where operator or input fix it.
         matrix: of a product (input channels to channels), a convolution over bands (the inputs of
             neighbouring bands side by side, lowest band first, to channels) or a depthwise one (a
-            row of channels for every neighbour).
+            row of channels for every neighbour, and of these for every hop side by side).
         begin: first channel of a slice.
         order: of a transpose: which axis of its input each axis is.
         transposed: whether a matmul's second operand is read with its last two axes exchanged.
@@ -136,9 +139,8 @@ class HopGraph:
 
     def matrix_shape(self, node: Node) -> tuple[int, int]:
         """Of the matrix that a node multiplies by."""
-        if node.op == "depthwise":
-            return node.kernel, node.channels
-        return node.kernel * self[node.inputs[0]].channels, node.channels
+        read = node.kernel * self[node.inputs[0]].channels
+        return read // node.channels if node.op == "depthwise" else read, node.channels
 
     def roles(self) -> dict[str, str | None]:
         """Role of every tensor; what only moves values keeps its first input's."""
@@ -288,7 +290,9 @@ def _shape(node: Node, x: list[Shape]) -> Shape | None:
     if node.op == "conv":
         return (first[0], node.channels) if len(first) == 2 and node.kernel % 2 else None
     if node.op == "depthwise":
-        return first if len(first) == 2 and node.kernel % 2 else None
+        taps, rest = divmod(first[-1], node.channels)
+        fits = len(first) == 2 and node.kernel % 2 and not rest and taps <= DEPTHWISE_TAPS
+        return (first[0], node.channels) if fits else None
     if node.op == "concat":
         same = all(shape[:-1] == first[:-1] for shape in x)
         return (*first[:-1], sum(shape[-1] for shape in x)) if same else None
@@ -307,11 +311,20 @@ def _shape(node: Node, x: list[Shape]) -> Shape | None:
     if node.op == "mean":
         # A power of two, so that the sum is only shifted.
         return first[1:] if len(first) == 2 and first[0] & (first[0] - 1) == 0 else None
-    return first if all(shape == first for shape in x) else None
+    if node.op == "softmax":
+        return first if first[-1] <= ROW_LIMIT else None
+    return first if all(_spreads(shape, first) for shape in x) else None
+
+
+def _spreads(shape: Shape, over: Shape) -> bool:
+    """Whether a tensor stands for the same values in every place of axes that it lacks."""
+    sizes = list(zip(shape[::-1], over[::-1]))
+    fits = len(shape) <= len(over) and all(size in (1, whole) for size, whole in sizes)
+    return fits and shape[-1] == over[-1]
 
 
 def _product_shape(a: Shape, b: Shape, transposed: bool) -> Shape | None:
-    if len(a) != len(b) or len(a) < 2 or a[:-2] != b[:-2] or a[-1] > MATMUL_LIMIT:
+    if len(a) != len(b) or len(a) < 2 or a[:-2] != b[:-2] or a[-1] > ROW_LIMIT:
         return None
     depth, columns = (b[-1], b[-2]) if transposed else b[-2:]
     return (*a[:-1], columns) if depth == a[-1] else None
@@ -386,11 +399,17 @@ class Net:
         return self._add(name, "conv", (x,), shape, **how)
 
     def depthwise(
-        self, name: str, x: Node, kernel: int, role: str | None = None, **how: Any
+        self,
+        name: str,
+        x: Node,
+        kernel: int,
+        role: str | None = None,
+        taps: int = 1,
+        **how: Any,
     ) -> Node:
-        """Convolution over bands of every channel by itself."""
+        """Convolution over bands of every channel by itself, and over hops side by side."""
         how = {"role": role or name, "matrix": name, "kernel": kernel} | how
-        return self._add(name, "depthwise", (x,), x.shape, **how)
+        return self._add(name, "depthwise", (x,), (x.shape[0], x.channels // taps), **how)
 
     def sigmoid(self, name: str, x: Node, role: str) -> Node:
         """Logistic function."""
@@ -416,7 +435,7 @@ class Net:
         return self._add(name, "mean", (x,), x.shape[1:], role=role or name)
 
     def mul(self, name: str, a: Node, b: Node, role: str) -> Node:
-        """Elementwise product."""
+        """Elementwise product; `b` may be one row for all bands, here as in `add` and `sub`."""
         return self._add(name, "mul", (a, b), a.shape, role=role)
 
     def add(self, name: str, a: Node, b: Node, role: str | None = None, **how: Any) -> Node:

@@ -44,7 +44,7 @@ class Group:
         units: how many.
         ties: every place they occur.
         numbers: the units, ascending, as `Channels` numbers them.
-        heads: the same for all groups that keep equally many units, as the heads of one attention.
+        heads: the same for all groups that lose equally many units, as the heads of one attention.
     """
 
     name: str
@@ -97,21 +97,21 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
         chosen: unit numbers by group; a group that is not named stays as it is.
 
     Raises:
-        InputError: a group would become empty, or heads would keep unequally many; names it.
+        InputError: a group would become empty, or heads would lose unequally many; names it.
     """
     channels = Channels(trained.graph)
     arrays = dict(trained.arrays)
     gone: set[int] = set()
     index = {(matrix, axis): np.arange(unit.size) for matrix, axis, unit in channels.places}
     dropped = {place: np.zeros(positions.size, bool) for place, positions in index.items()}
-    kept_by_heads: dict[str, int] = {}
+    lost_by_heads: dict[str, int] = {}
     for group in _groups(channels):
         units = chosen.get(group.name)
-        count = group.units if units is None else units.size
-        if kept_by_heads.setdefault(group.heads, count) != count:
+        lost = 0 if units is None else group.units - units.size
+        if lost_by_heads.setdefault(group.heads, lost) != lost:
             raise InputError(
-                f"group {group.name!r} would keep {count} units and {group.heads!r}, which keeps "
-                f"as many, {kept_by_heads[group.heads]}; choose the same number"
+                f"group {group.name!r} would lose {lost} units and {group.heads!r}, a head beside "
+                f"it, {lost_by_heads[group.heads]}; choose the same number"
             )
         if units is None:
             continue
@@ -173,11 +173,14 @@ def remove_masked_units(trained: Trained) -> Trained:
 
 
 def _as_many_each(found: list[Group], alive: dict[str, NDArray[np.bool_]]) -> dict[str, UnitOf]:
-    """Units to keep: those alive, and the first of the others until all heads have equally many."""
-    most: dict[str, int] = {}
+    """Units to keep: those alive, and the first of the others where another head loses fewer."""
+    lost: dict[str, int] = {}
     for group in found:
-        most[group.heads] = max(most.get(group.heads, 0), int(alive[group.name].sum()))
+        dead = int((~alive[group.name]).sum())
+        lost[group.heads] = min(lost.get(group.heads, dead), dead)
     return {
-        group.name: np.sort(np.argsort(~alive[group.name], kind="stable")[: most[group.heads]])
+        group.name: np.sort(
+            np.argsort(~alive[group.name], kind="stable")[: group.units - lost[group.heads]]
+        )
         for group in found
     }

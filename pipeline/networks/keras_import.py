@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.networks.attention import attend
-from pipeline.networks.graph import MATMUL_LIMIT, MOVES, NORM_EPSILON, HopGraph, Net, Node
+from pipeline.networks.graph import (
+    DEPTHWISE_TAPS,
+    MOVES,
+    NORM_EPSILON,
+    ROW_LIMIT,
+    HopGraph,
+    Net,
+    Node,
+)
 from pipeline.networks.tinylstms import lstm_cell
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -150,6 +158,7 @@ class _Import:
             (layers.ReLU, lambda layer, x: self._activated(layer, x, "relu")),
             (layers.Activation, lambda layer, x: self._activated(layer, x, _name_of(layer))),
             (layers.Reshape, self._reshape),
+            (layers.AveragePooling2D, self._averaged),
             (layers.Permute, self._permuted),
             (layers.Softmax, self._softmax),
             (layers.ZeroPadding2D, lambda layer, x: x),
@@ -293,11 +302,12 @@ class _Import:
 
     def _depthwise(self, layer: Any, x: Node) -> Node:
         taps, kernel_bands, dilation = self._causal_kernel(layer, x)
-        if taps != 1 or layer.depth_multiplier != 1 or dilation != 1:
-            raise self._refused(layer, "reaches over time or multiplies channels")
-        kernel = layer.get_weights()[0][0, :, :, 0]
+        if taps > DEPTHWISE_TAPS or layer.depth_multiplier != 1:
+            raise self._refused(layer, f"spans over {DEPTHWISE_TAPS} hops or multiplies channels")
+        kernel = layer.get_weights()[0][..., 0].swapaxes(0, 1).reshape(-1, x.channels)
         self._matrix(layer.name, kernel, layer.get_weights()[1] if layer.use_bias else None)
-        y = self._net.depthwise(layer.name, x, kernel_bands)
+        read = self._with_past(layer.name, x, taps, dilation)
+        y = self._net.depthwise(layer.name, read, kernel_bands, taps=taps)
         return self._activated(layer, y, _name_of(layer))
 
     def _causal_kernel(self, layer: Any, x: Node) -> tuple[int, int, int]:
@@ -356,7 +366,19 @@ class _Import:
     def _softmax(self, layer: Any, x: Node) -> Node:
         if layer.axis not in (-1, len(layer.output.shape) - 1):
             raise self._refused(layer, f"has axis {layer.axis}, not the last one")
+        if x.channels > ROW_LIMIT:
+            raise self._refused(layer, f"goes over more than {ROW_LIMIT} values")
         return self._net.softmax(layer.name, x)
+
+    def _averaged(self, layer: Any, x: Node) -> Node:
+        bands = x.shape[0]
+        whole = (1, bands)
+        sizes = (tuple(layer.pool_size), tuple(layer.strides))
+        if len(x.shape) != 2 or sizes != (whole, whole) or bands & (bands - 1):
+            raise self._refused(
+                layer, f"does not average over all bands, a power of two: pool_size={whole}"
+            )
+        return self._net.reshape(layer.name, self._net.mean(f"{layer.name}_mean", x), 1, x.channels)
 
     def _attended(self, layer: Any) -> tuple[Node, Node, Node]:
         """Query, value and key of an attention over bands; without a key, the value is it."""
@@ -370,8 +392,8 @@ class _Import:
         query, value = nodes[0], nodes[min(1, len(nodes) - 1)]
         if any(len(node.shape) < 2 for node in nodes):
             raise self._refused(layer, "attends to other hops; reshape bands into [time, bands, n]")
-        if max(value.shape[-2], query.channels) > MATMUL_LIMIT:
-            raise self._refused(layer, f"sums over more than {MATMUL_LIMIT} bands or channels")
+        if max(value.shape[-2], query.channels) > ROW_LIMIT:
+            raise self._refused(layer, f"sums over more than {ROW_LIMIT} bands or channels")
         return query, value, nodes[2] if len(nodes) == 3 else value
 
     def _attention(self, layer: Any) -> Node:
@@ -409,7 +431,10 @@ class _Import:
 
     def _joined(self, layer: Any, op: str) -> Node:
         nodes = [self._made[id(tensor)] for tensor in layer.input]
-        if len({node.shape for node in nodes}) != 1:
+        if op != "sub":
+            nodes.sort(key=lambda node: -int(np.prod(node.shape)))
+        whole = nodes[0].shape
+        if any(node.shape not in (whole, (1, *whole[1:])) for node in nodes):
             raise self._refused(layer, f"has shapes {[list(node.shape) for node in nodes]}")
         y = nodes[0]
         for k, node in enumerate(nodes[1:], start=1):

@@ -118,6 +118,9 @@ class SequenceModel(tf_keras.Model):
     def compute(self, node: Node, x: list["tf.Tensor"], training: bool = False) -> "tf.Tensor":
         """A node's tensor from those it reads, of any number of leading axes."""
         grid = self.grids[node.name]
+        if node.op in ("mul", "add", "sub"):
+            for _ in range(x[0].shape.rank - x[1].shape.rank):
+                x = [x[0], tf.expand_dims(x[1], -2)]
         if node.op == "concat":
             return tf.concat(x, axis=-1)
         if node.op == "slice":
@@ -173,13 +176,16 @@ class SequenceModel(tf_keras.Model):
         if node.op == "product":
             return x @ weights
         bands, channels = self.graph[node.inputs[0]].shape
-        rows = tf.reshape(x, [-1, 1, bands, channels])
         if node.op == "conv":
+            rows = tf.reshape(x, [-1, 1, bands, channels])
             kernel = tf.reshape(weights, [1, node.kernel, channels, node.channels])
             sums = tf.nn.conv2d(rows, kernel, 1, "SAME")
         else:
-            kernel = tf.reshape(weights, [1, node.kernel, channels, 1])
-            sums = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "SAME")
+            taps, side = channels // node.channels, node.kernel // 2
+            rows = tf.reshape(x, [-1, bands, taps, node.channels])
+            rows = tf.pad(rows, [[0, 0], [side, side], [0, 0], [0, 0]])
+            kernel = tf.reshape(weights, [node.kernel, taps, node.channels, 1])
+            sums = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "VALID")
         return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape])
 
     def over_time(self, node: Node, delays: tuple[int, ...], x: "tf.Tensor") -> "tf.Tensor":

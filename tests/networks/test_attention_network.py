@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from agreement_of_views import assert_all_agree, features, in_integers
 from pydantic import ValidationError
 
+from pipeline.errors import InputError
 from pipeline.keras import tf
 from pipeline.networks.attention import AttentionNet
-from pipeline.networks.groups import groups
+from pipeline.networks.groups import groups, keep_units
 from pipeline.networks.trained import untrained
 from tests.small_networks import front_end, trained_looking
 
@@ -37,6 +39,17 @@ def test_queries_and_keys_stand_and_fall_together_by_head() -> None:
     for name in ("block1_query", "block1_value"):
         heads = [group for group in found.values() if group.heads == name]
         assert [group.units for group in heads] == [8, 8]
+
+
+def test_heads_lose_equally_many_channels_of_their_own_choice() -> None:
+    trained = in_integers(untrained(settings(attention="full"), front_end(32), seed=3), 3)
+    heads = [g for g in groups(trained.graph) if g.heads == "block1_query"]
+    with pytest.raises(InputError, match=r"'block1_query.2' would lose 0 units and .* 3"):
+        keep_units(trained, {heads[0].name: np.arange(5)})
+    smaller = keep_units(trained, {heads[0].name: np.arange(5), heads[1].name: np.arange(3, 8)})
+    kept = trained.arrays["block1_query/kernel"][:, [0, 1, 2, 3, 4, 11, 12, 13, 14, 15]]
+    np.testing.assert_array_equal(smaller.arrays["block1_query/kernel"], kept)
+    assert smaller.graph["block1_scores"].shape == (2, 8, 8)
 
 
 def test_what_a_softmax_over_channels_reads_cannot_be_removed() -> None:

@@ -24,7 +24,7 @@ TOKENS = 8
 
 
 def random_graph(random: np.random.Generator) -> HopGraph:
-    """Attention over 8 tokens of 4 bands in one of its forms, then two of the other operators."""
+    """Attention over 8 tokens of 4 bands in one of its forms, then three of other operators."""
     net = Net()
     x = net.input("features", (32,), "hidden")
     x = net.reshape("tokens", x, TOKENS, 4)
@@ -42,10 +42,23 @@ def random_graph(random: np.random.Generator) -> HopGraph:
         found = net.matmul("attended", v, shares if random.integers(2) else across)
         found = found if found.shape == v.shape else net.matmul("twice", found, k)
     x = net.add("residual", x, net.product("back", _joined(net, found, width), 8, "back"))
-    for step in range(2):
-        match random.integers(3):
+    for step in range(3):
+        match random.integers(5):
             case 0:
                 x = net.requantize(f"grid{step}", x)
+            case 3:
+                hops = int(random.choice([1, 2]))
+                past = net.delay(x, *(2 * hop for hop in range(hops, 0, -1)))
+                read = net.concat(f"read{step}", past, x)
+                kernel = int(random.choice([1, 3]))
+                x = net.depthwise(f"over_time{step}", read, kernel, taps=hops + 1)
+            case 4:
+                sums = net.product(f"gate_input{step}", net.mean(f"mean{step}", x), 8, "gate_input")
+                gate = net.sigmoid(f"gate{step}", sums, "gate")
+                if random.integers(2):
+                    x = net.mul(f"gated{step}", x, gate, f"gated{step}")
+                else:
+                    x = net.add(f"moved{step}", x, net.reshape(f"row{step}", gate, 1, 8))
             case 1:
                 turned = net.transpose(f"turned{step}", x, 1, 0)
                 mixed = net.product(f"mixed{step}", turned, TOKENS, f"mixed{step}")

@@ -59,6 +59,10 @@ def convolutional() -> tf_keras.Model:
         y = convolution(x, 8, 3, 3, dilation)
         x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.DepthwiseConv2D((1, 3), padding="same")(x)
+    y = layers.ZeroPadding2D(((4, 0), (1, 1)))(x)
+    y = layers.DepthwiseConv2D((3, 3), dilation_rate=(2, 1), use_bias=False)(y)
+    gate = layers.Dense(8, activation="sigmoid")(layers.AveragePooling2D((1, BANDS // 4))(y))
+    x = layers.Add()([x, layers.Multiply()([gate, y])])
     x = layers.Conv2D(4, (1, 1), activation="sigmoid")(x)
     return tf_keras.Model(features, layers.Reshape((-1, BANDS))(x))
 
@@ -160,6 +164,16 @@ def refused_models() -> dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]]:
         "attention over time": (
             lambda x: layers.MultiHeadAttention(1, 8)(x, x),
             "MultiHeadAttention.* attends to other hops; reshape bands",
+        ),
+        "long depthwise": (
+            lambda x: layers.DepthwiseConv2D((4, 1))(
+                layers.ZeroPadding2D(((3, 0), (0, 0)))(layers.Reshape((-1, BANDS, 1))(x))
+            ),
+            "spans over 3 hops",
+        ),
+        "part of the bands": (
+            lambda x: layers.AveragePooling2D((1, 2))(layers.Reshape((-1, BANDS, 1))(x)),
+            r"does not average over all bands.*pool_size=\(1, 32\)",
         ),
         "time exchanged": (layers.Permute((2, 1)), "dims must begin with 1"),
         "layer norm": (layers.LayerNormalization(), "LayerNormalization.* has no counterpart"),
