@@ -6,8 +6,16 @@ import pytest
 from pipeline.keras import tf
 from pipeline.lowering.flatbuffer import Graph
 from pipeline.quantization import INT8, Grid
-from pipeline.quantization.fake import on_grid, product_on_grid, rounded_to, weight_scale
+from pipeline.quantization.fake import (
+    mean_on_grid,
+    on_grid,
+    product_on_grid,
+    requantized,
+    rounded_to,
+    weight_scale,
+)
 from pipeline.quantization.scheme import WEIGHT_LIMIT, power_of_two_above
+from pipeline.quantization.softmax import softmax_on_grid
 from pipeline.runners.tflite import TfliteRunner
 
 ALL = np.arange(-128, 128, dtype=np.int8)
@@ -53,6 +61,41 @@ def test_every_table_entry_is_tflites(
     expected = TfliteRunner(graph.to_bytes()).step({"x": ALL[None]})["y"]
     ours = on_grid(function(tf.constant(source.dequantize(ALL[None]))), target)  # type: ignore[operator]
     np.testing.assert_array_equal(target.dequantize(expected), ours.numpy())
+
+
+@pytest.mark.parametrize("source", [Grid("int8", 1 / 32), Grid("int8", 1 / 32, -128)])
+@pytest.mark.parametrize("step", [1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 2])
+def test_every_value_changes_its_grid_as_in_tflite(source: Grid, step: float) -> None:
+    pairs = np.stack(np.meshgrid(ALL, ALL), axis=-1).reshape(1, 1, -1, 2).swapaxes(2, 3)
+    for target in (Grid("int8", step), Grid("int8", step, -128)):
+        how = {"scale": target.scale, "zero_point": target.zero_point}
+        graph = Graph("grids")
+        x = graph.input("x", pairs.shape, source.dtype, source.scale, source.zero_point)
+        graph.output(graph.quantize(x, name="moved", dtype="int8", **how))  # type: ignore[arg-type]
+        graph.output(graph.mean(x, (1, 2), name="mean", **how))  # type: ignore[arg-type]
+        expected = TfliteRunner(graph.to_bytes()).step({"x": pairs})
+        values = tf.constant(source.dequantize(pairs))
+        for name, ours in (
+            ("moved", requantized(values, source, target)),
+            ("mean", mean_on_grid(values[0], source, target)),
+        ):
+            np.testing.assert_array_equal(target.dequantize(expected[name]), ours.numpy())
+
+
+@pytest.mark.parametrize("exponent", [-10, -6, -4, -2, 0, 4, 6])
+def test_softmax_is_tflites(exponent: int) -> None:
+    source, target = Grid("int8", 2.0**exponent), INT8.grids["attention"]
+    random = np.random.default_rng(exponent + 10)
+    spread = random.uniform(0, 90, (1, 1, 2000, 1))
+    longer = np.clip(np.rint(random.normal(0, spread, (1, 1, 2000, 48))), -128, 127)
+    pairs = np.stack(np.meshgrid(ALL, ALL), axis=-1).reshape(1, 1, -1, 2)
+    for rows in (pairs, longer.astype(np.int8)):
+        graph = Graph("softmax")
+        x = graph.input("x", rows.shape, "int8", source.scale)
+        graph.output(graph.softmax(x, name="y"))
+        expected = TfliteRunner(graph.to_bytes()).step({"x": rows})["y"]
+        ours = softmax_on_grid(tf.constant(source.dequantize(rows)), source, target)
+        np.testing.assert_array_equal(target.dequantize(expected), ours.numpy())
 
 
 def test_gradients_pass_inside_the_range_only() -> None:
