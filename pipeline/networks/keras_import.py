@@ -219,7 +219,11 @@ class _Import:
                 self._changed(x, role=sums)
             made: Node = make(f"{layer.name}_{activation}", x, role)
             return made
-        raise self._refused(layer, f"has the activation {activation!r}, not relu, sigmoid or tanh")
+        if activation == "softmax":
+            return self._softmax(layer, x)
+        raise self._refused(
+            layer, f"has the activation {activation!r}, not relu, sigmoid, tanh or softmax"
+        )
 
     def _changed(self, node: Node, **how: Any) -> Node:
         self._changes[node.name] = dataclasses.replace(self._changes.get(node.name, node), **how)
@@ -364,11 +368,12 @@ class _Import:
         return self._net.transpose(layer.name, x, *(axis - 2 for axis in layer.dims[1:]))
 
     def _softmax(self, layer: Any, x: Node) -> Node:
-        if layer.axis not in (-1, len(layer.output.shape) - 1):
-            raise self._refused(layer, f"has axis {layer.axis}, not the last one")
+        axis = getattr(layer, "axis", -1)
+        if axis not in (-1, len(layer.output.shape) - 1):
+            raise self._refused(layer, f"has axis {axis}, not the last one")
         if x.channels > ROW_LIMIT:
             raise self._refused(layer, f"goes over more than {ROW_LIMIT} values")
-        return self._net.softmax(layer.name, x)
+        return self._net.softmax(f"{layer.name}_softmax", x)
 
     def _averaged(self, layer: Any, x: Node) -> Node:
         bands = x.shape[0]
@@ -382,19 +387,22 @@ class _Import:
 
     def _attended(self, layer: Any) -> tuple[Node, Node, Node]:
         """Query, value and key of an attention over bands; without a key, the value is it."""
-        call = layer.inbound_nodes[0]
-        asked = call.call_kwargs.items()
-        options = [name for name, given in asked if given is not None and given is not False]
-        tensors = _as_list(layer.input)
-        if options or len(tensors) > 3:
-            raise self._refused(layer, f"is called with {', '.join(options) or 'more'}")
-        nodes = [self._made[id(tensor)] for tensor in tensors]
-        query, value = nodes[0], nodes[min(1, len(nodes) - 1)]
-        if any(len(node.shape) < 2 for node in nodes):
+        call, names = layer.inbound_nodes[0], ("query", "value", "key")
+        tensors = call.call_args[0] if isinstance(call.call_args[0], list) else call.call_args
+        given = dict(zip(names, tensors)) | call.call_kwargs
+        options = [
+            n for n, x in given.items() if n not in names and x is not None and x is not False
+        ]
+        if options:
+            raise self._refused(layer, f"is called with {', '.join(options)}")
+        made = {name: self._made[id(given[name])] for name in names if given.get(name) is not None}
+        query, value = made["query"], made["value"]
+        key = made.get("key", value)
+        if any(len(node.shape) < 2 for node in (query, value, key)):
             raise self._refused(layer, "attends to other hops; reshape bands into [time, bands, n]")
         if max(value.shape[-2], query.channels) > ROW_LIMIT:
             raise self._refused(layer, f"sums over more than {ROW_LIMIT} bands or channels")
-        return query, value, nodes[2] if len(nodes) == 3 else value
+        return query, value, key
 
     def _attention(self, layer: Any) -> Node:
         """softmax(query key') value, without weights."""

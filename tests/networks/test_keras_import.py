@@ -71,11 +71,12 @@ def attentive() -> tf_keras.Model:
     x = features = layers.Input((None, BANDS))
     x = layers.Reshape((-1, BANDS // 4, 4))(x)
     x = layers.Conv2D(8, (1, 3), padding="same", activation="relu")(x)
-    y = layers.MultiHeadAttention(2, 4, value_dim=6, attention_axes=(2,), dropout=0.1)(x, x)
+    y = layers.MultiHeadAttention(2, 4, value_dim=6, attention_axes=(2,), dropout=0.1)(x, value=x)
     x = layers.Add()([x, y])
     x = layers.Add()([x, layers.Attention()([x, x])])
-    y = layers.Dense(BANDS // 4)(layers.Permute((1, 3, 2))(x))
-    y = layers.Permute((1, 3, 2))(layers.Softmax()(y))
+    y = layers.Softmax()(layers.Permute((1, 3, 2))(x))
+    y = layers.Dense(BANDS // 4, activation="softmax")(y)
+    y = layers.Permute((1, 3, 2))(y)
     x = layers.Concatenate()([x, layers.Multiply()([x, y])])
     x = layers.Conv2D(4, (1, 1), activation="sigmoid")(x)
     return tf_keras.Model(features, layers.Reshape((-1, BANDS))(x))
@@ -174,6 +175,14 @@ def refused_models() -> dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]]:
         "part of the bands": (
             lambda x: layers.AveragePooling2D((1, 2))(layers.Reshape((-1, BANDS, 1))(x)),
             r"does not average over all bands.*pool_size=\(1, 32\)",
+        ),
+        "masked attention": (
+            lambda x: layers.Reshape((-1, BANDS))(
+                layers.MultiHeadAttention(1, 8, attention_axes=(2,))(
+                    *[layers.Reshape((-1, BANDS, 1))(x)] * 2, use_causal_mask=True
+                )
+            ),
+            "is called with use_causal_mask",
         ),
         "time exchanged": (layers.Permute((2, 1)), "dims must begin with 1"),
         "layer norm": (layers.LayerNormalization(), "LayerNormalization.* has no counterpart"),
