@@ -19,7 +19,8 @@ struct Section {
     kGolden = 7,
     kMemoryTiming = 8,
     kDelays = 9,
-    kCount = 10,
+    kPackedWeights = 10,
+    kCount = 11,
   };
 };
 

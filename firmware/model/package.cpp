@@ -233,6 +233,15 @@ Status parse_npu_job(Bytes bytes, ModelPackage& package) {
   return kOk;
 }
 
+/// They replace the weights, and there must be a place to unpack them to.
+Status parse_packed(Bytes bytes, ModelPackage& package) {
+  if (package.npu_stream.empty() || !package.npu_weights.empty() ||
+      package.npu_job.weights_placement != WeightsPlacement::kSramAtBoot) {
+    return malformed(Section::kPackedWeights);
+  }
+  return parse_packed_weights(bytes, package.packed_weights);
+}
+
 Status parse_golden(Bytes bytes, ModelPackage& package) {
   if (bytes.size() < kGoldenHeaderBytes) {
     return malformed(Section::kGolden);
@@ -280,6 +289,11 @@ Status parse_package(Span<const std::uint8_t> memory, ModelPackage& package) {
   }
   if (!sections[Section::kNpuJob].empty() || !package.npu_stream.empty()) {
     if (const Status status = parse_npu_job(sections[Section::kNpuJob], package); !status.ok()) {
+      return status;
+    }
+  }
+  if (const Bytes packed = sections[Section::kPackedWeights]; !packed.empty()) {
+    if (const Status status = parse_packed(packed, package); !status.ok()) {
       return status;
     }
   }

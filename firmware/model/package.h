@@ -4,6 +4,7 @@
 
 #include "base/span.h"
 #include "base/status.h"
+#include "model/packed_weights.h"
 
 namespace enhancer {
 
@@ -155,6 +156,7 @@ struct ModelPackage {
   NpuJobHeader npu_job{};                ///< Meaningful when npu_stream is not empty.
   Span<const std::uint8_t> npu_stream;   ///< Empty: no Vela-compiled form in the package.
   Span<const std::uint8_t> npu_weights;  ///< May be empty.
+  PackedWeights packed_weights;          ///< Those to be unpacked into SRAM in their place.
   Span<const std::uint8_t> tflite;       ///< Empty: no TFLite form in the package.
   Golden golden;                         ///< Zero hops: nothing to replay.
   bool has_memory_timing = false;

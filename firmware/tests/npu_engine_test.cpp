@@ -7,6 +7,7 @@
 
 #include "fake_platform.h"
 #include "model/container.h"
+#include "model/packed_weights.h"
 #include "package_builder.h"
 #include "platform/services.h"
 
@@ -76,6 +77,56 @@ TEST_F(NpuEngineTest, LeavesWeightsInPlaceOrCopiesThem) {
   hop();
   EXPECT_EQ(fake::npu_pointer(0x080), platform::arena_memory().data());
   EXPECT_EQ(fake::npu_pointer(0x088), platform::arena_memory().data() + 48);
+}
+
+/// The weights of the other tests, 48 bytes of 7, as pipeline/boards/packed_weights.py packs them:
+/// 20 bytes, two scale records, 8 bytes.
+fake::PackageParts packed_parts() {
+  fake::PackageParts parts;
+  fake::patch<std::uint32_t>(parts.sections[Section::kNpuJob], 12, 1);
+  parts.sections.erase(Section::kNpuWeights);
+  parts.sections[Section::kPackedWeights] = {
+      0x30, 0x00, 0x00, 0x00, 0x52, 0x3F, 0x07, 0x73, 0x03, 0x00, 0x00, 0x00, 0x50,
+      0x00, 0x00, 0x00, 0x51, 0x00, 0x00, 0x00, 0x20, 0x00, 0x00, 0x00, 0x00, 0xF8,
+      0xFF, 0xF7, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+      0x6C, 0x58, 0x05, 0x6C, 0x45, 0xDA, 0x22, 0xAE, 0xF1, 0xAA, 0x85, 0x07, 0x7E,
+      0x40, 0x84, 0x55, 0x62, 0xAD, 0x70, 0xCA, 0x04, 0xE4};
+  return parts;
+}
+
+TEST_F(NpuEngineTest, UnpacksWeights) {
+  fake::platform().npu_sram_bytes = 48 + sizeof(WeightsUnpacker) + 16 + 16;
+  ASSERT_TRUE(load(packed_parts()).ok());
+  EXPECT_TRUE(engine_.memory_use().weights_in_sram);
+  EXPECT_EQ(engine_.memory_use().weights_bytes, 48U);
+  for (std::size_t byte = 0; byte < 48; ++byte) {
+    EXPECT_EQ(platform::npu_sram()[byte], 7) << byte;
+  }
+  EXPECT_EQ(fake::platform().cache_log.size(), 1U);
+  engine_.reset_state();
+  EXPECT_EQ(hop(), 1);
+  EXPECT_EQ(fake::npu_pointer(0x088), platform::npu_sram().data() + 48);
+  fake::platform().npu_sram_bytes = 48 + sizeof(WeightsUnpacker);
+  EXPECT_EQ(load(packed_parts()).error, Error::kArenaTooSmall);
+}
+
+TEST_F(NpuEngineTest, RefusesPackedWeightsThatAreDamagedOrHaveNoPlace) {
+  const fake::PackageParts sound = packed_parts();
+  const std::size_t code = sound.sections.at(Section::kPackedWeights).size();
+  for (std::size_t byte = 24; byte < code; ++byte) {
+    fake::PackageParts damaged = packed_parts();
+    damaged.sections[Section::kPackedWeights][byte] ^= 0x10;
+    EXPECT_FALSE(load(damaged).ok()) << byte;
+  }
+  fake::PackageParts cut = packed_parts();
+  cut.sections[Section::kPackedWeights].pop_back();
+  EXPECT_EQ(load(cut).error, Error::kPackageMalformed);
+  fake::PackageParts in_flash = packed_parts();
+  fake::patch<std::uint32_t>(in_flash.sections[Section::kNpuJob], 12, 0);
+  EXPECT_EQ(load(in_flash).error, Error::kPackageMalformed);
+  fake::PackageParts both = packed_parts();
+  both.sections[Section::kNpuWeights] = fake::Bytes(48, 7);
+  EXPECT_EQ(load(both).error, Error::kPackageMalformed);
 }
 
 TEST_F(NpuEngineTest, RefusesAnArenaThatDoesNotFit) {

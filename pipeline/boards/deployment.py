@@ -49,6 +49,7 @@ def package_model(
     *,
     engine: Engine = "npu",
     front_end: FrontEnd | None,
+    packs_weights: bool = False,
 ) -> ModelPackage:
     """Compile a model and package it for an engine of the firmware.
 
@@ -59,13 +60,16 @@ def package_model(
         engine: `npu` takes Vela's command stream, `tflm` the file that Vela wrote and `tflm-cpu`
             the model as it is, for TensorFlow Lite Micro without the NPU.
         front_end: the model's, if it is to enhance audio; the firmware runs any other model too.
+        packs_weights: whether a compiled model's weights are packed, to be unpacked at boot.
 
     Raises:
-        TargetError: a front end or model that does not fit.
+        TargetError: a front end or model that does not fit, or weights that cannot be packed.
         EthosUError: Vela cannot map the whole model to the NPU.
     """
     memory_mode = target.memory_mode or model.card.memory_mode
     timing = _MEMORY_TIMINGS.get(target.system_config)
+    if packs_weights and engine != "npu":
+        raise TargetError(f"weights are packed for engine npu alone, not for {engine}")
     if engine == "tflm-cpu":
         content = model.tflite.read_bytes()
         return pack_tflite_model(content, TflmRunner(content), front_end, memory_timing=timing)
@@ -77,6 +81,7 @@ def package_model(
         load_vela_model(compiled),
         front_end,
         placement=_PLACEMENTS[memory_mode],
+        packs_weights=packs_weights,
         memory_timing=timing,
     )
 

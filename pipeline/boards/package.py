@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.boards import package_layout as layout
 from pipeline.boards.memory_timing import MemoryTiming
 from pipeline.boards.package_layout import Section, WeightsPlacement
+from pipeline.boards.packed_weights import pack, parts_of
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu.model import SCRATCH_REGION, VelaModel
 from pipeline.ethosu.model import TensorSpec as NpuTensor
@@ -57,17 +58,24 @@ def pack_npu_model(
     front_end: FrontEnd | None,
     *,
     placement: WeightsPlacement,
+    packs_weights: bool = False,
     golden: GoldenHops | None = None,
     memory_timing: MemoryTiming | None = None,
 ) -> ModelPackage:
     """Package a model that Vela mapped to the NPU as a whole, for the firmware's `npu` engine.
 
     Without a front end any model is packaged; the firmware runs it, but does not enhance audio.
+    Packed weights (`pipeline.boards.packed_weights`) are unpacked where others are copied to.
 
     Raises:
-        TargetError: tensors outside the arena, a second scratch area, unsupported types, or
-            features and golden hops that do not fit the front end.
+        TargetError: tensors outside the arena, a second scratch area, unsupported types, packed
+            weights that stay in flash, or features and golden hops that do not fit the front end.
     """
+    if packs_weights and placement is not WeightsPlacement.SRAM_AT_BOOT:
+        raise TargetError(
+            "packed weights are unpacked into SRAM at boot; take memory mode Sram_Only, or leave "
+            "them as they are"
+        )
     if model.scratch_fast_bytes:
         raise TargetError(
             f"the model needs {model.scratch_fast_bytes} bytes of separate fast scratch memory; "
@@ -81,8 +89,11 @@ def pack_npu_model(
     sections = {
         Section.NPU_JOB: layout.npu_job(architecture, config, model.scratch_bytes, placement),
         Section.NPU_STREAM: np.array(model.command_words, "<u4").tobytes(),
-        Section.NPU_WEIGHTS: model.read_only,
     }
+    if packs_weights and model.read_only:
+        sections[Section.PACKED_WEIGHTS] = pack(model.read_only, parts_of(model))
+    else:
+        sections[Section.NPU_WEIGHTS] = model.read_only
     offsets = {spec.name: spec.offset for spec in tensors}
     interface = _CompiledInterface(_specs(model.inputs), _specs(model.outputs))
     variables = _specs(model.variables)

@@ -55,6 +55,7 @@ class Section(IntEnum):
     GOLDEN = 7
     MEMORY_TIMING = 8
     DELAYS = 9
+    PACKED_WEIGHTS = 10
 
 
 class _Role(IntEnum):

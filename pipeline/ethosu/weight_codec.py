@@ -66,7 +66,7 @@ def _announce_compilation() -> None:
 
 # With a signature of its own it is compiled once, not for every mixture of integer types.
 @numba.njit(numba.int64(numba.uint8[::1], numba.int64, numba.int64), cache=True)
-def _bits(data, position, count):  # type: ignore[no-untyped-def]
+def bits_at(data, position, count):  # type: ignore[no-untyped-def]
     """`count` bits at bit `position`; the caller has checked that they exist."""
     value = 0
     for i in range(count):
@@ -90,7 +90,7 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
         # Slice header; an end-of-stream mark aligns to a byte and may be followed by more.
         if pos + 3 > end:
             return (_OK if pos == end else _TRUNCATED), out, found
-        z_div = _bits(data, pos, 3)
+        z_div = bits_at(data, pos, 3)
         pos += 3
         if z_div == _END_OF_STREAM:
             pos = (pos + 7) & ~7
@@ -99,10 +99,10 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
         if pos + 20 > end:
             return _TRUNCATED, out, found
         runs = z_div != _ZERO_RUNS_OFF
-        n_values = _bits(data, pos, 15) + 1
-        w_div = _bits(data, pos + 15, 3)
-        truncated_unary = _bits(data, pos + 18, 1)
-        new_palette = _bits(data, pos + 19, 1)
+        n_values = bits_at(data, pos, 15) + 1
+        w_div = bits_at(data, pos + 15, 3)
+        truncated_unary = bits_at(data, pos + 18, 1)
+        new_palette = bits_at(data, pos + 19, 1)
         pos += 20
         if (runs and z_div > 3) or w_div == 6:
             return _BAD_HEADER, out, found
@@ -112,15 +112,15 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
         if new_palette:
             if pos + 13 > end:
                 return _TRUNCATED, out, found
-            direct_offset = _bits(data, pos, 5)
-            palette_size = _bits(data, pos + 5, 5)
+            direct_offset = bits_at(data, pos, 5)
+            palette_size = bits_at(data, pos + 5, 5)
             palette_size += palette_size > 0
-            index_bits = _bits(data, pos + 10, 3) + 2
+            index_bits = bits_at(data, pos + 10, 3) + 2
             pos += 13
             if pos + palette_size * index_bits > end:
                 return _TRUNCATED, out, found
             for i in range(palette_size):
-                palette[i] = _bits(data, pos, index_bits)
+                palette[i] = bits_at(data, pos, index_bits)
                 pos += index_bits
         uncompressed = w_div == _UNCOMPRESSED
         if uncompressed:
@@ -144,14 +144,14 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
             if w_enabled and not uncompressed:
                 if pos + 12 > end:
                     return _TRUNCATED, out, found
-                w_unary = _bits(data, pos, 12)
+                w_unary = bits_at(data, pos, 12)
                 pos += 12
             n_z = n_w = 0
             if z_enabled:
                 if pos + z_unary_bits > end:
                     return _TRUNCATED, out, found
                 for i in range(z_unary_bits):
-                    if _bits(data, pos + i, 1):
+                    if bits_at(data, pos + i, 1):
                         z_carry += 1
                     else:
                         z_quotients[n_z] = z_carry
@@ -165,7 +165,7 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
                     if code:
                         if pos >= end:
                             return _TRUNCATED, out, found
-                        code += _bits(data, pos, 1)
+                        code += bits_at(data, pos, 1)
                         pos += 1
                     w_carry += code
                     if code < 2 or truncated_unary:
@@ -176,13 +176,13 @@ def _decode(data, count):  # type: ignore[no-untyped-def]
             for i in range(min(w_waiting, n_values - w_done)):
                 if pos + w_div > end:
                     return _TRUNCATED, out, found
-                w_values[w_done] = (w_pending[i] << w_div) + _bits(data, pos, w_div)
+                w_values[w_done] = (w_pending[i] << w_div) + bits_at(data, pos, w_div)
                 pos += w_div
                 w_done += 1
             for i in range(min(z_waiting, n_runs - z_done)):
                 if pos + z_div > end:
                     return _TRUNCATED, out, found
-                z_values[z_done] = (z_pending[i] << z_div) + _bits(data, pos, z_div)
+                z_values[z_done] = (z_pending[i] << z_div) + bits_at(data, pos, z_div)
                 pos += z_div
                 z_done += 1
             more = w_enabled or z_enabled

@@ -1,6 +1,8 @@
 """Writes the package of a model: all that the firmware needs to run it, in one file.
 
 python -m pipeline.package tflite_models/weight80.tflite -o weight80.package
+python -m pipeline.package tflite_models/weight80.tflite -o weight80.package \\
+    --memory-mode Sram_Only --pack-weights
 python -m pipeline.package keywords.tflite -o keywords.package --accelerator ethos-u55-64
 
 A model whose card (<model>.card.json beside it) has a front end is packaged with it and enhances
@@ -31,6 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help="a .tflite, compiled by Vela or not")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--engine", choices=ENGINES, default="npu", help="default: %(default)s")
+    parser.add_argument(
+        "--pack-weights",
+        action="store_true",
+        help="entropy-coded without loss, unpacked into SRAM at boot (Sram_Only)",
+    )
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reported_errors():
@@ -43,6 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
                 compile_target(options),
                 engine=options.engine,
                 front_end=front_end,
+                packs_weights=options.pack_weights,
             )
         partial = options.out.with_name(f".{options.out.name}.partial")
         partial.write_bytes(package.content)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zlib
+from hashlib import sha256
 from pathlib import Path
 from typing import get_args
 
@@ -47,6 +48,7 @@ from pipeline.boards.package import (
     pack_tflite_model,
 )
 from pipeline.boards.package_layout import WeightsPlacement
+from pipeline.boards.packed_weights import pack, parts_of
 from pipeline.boards.protocol import FirmwareError, FirmwareLog
 from pipeline.boards.qemu import loader, semihosting
 from pipeline.boards.virtual import MODEL_ADDRESS, SOCKET_FILE, VirtualBoard, qemu_command
@@ -54,6 +56,7 @@ from pipeline.compression.methods.prune_offline import PruneOffline
 from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
+from pipeline.ethosu.model import load_vela_model
 from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.groups import remove_masked_units
 from pipeline.runners.tflite import TfliteRunner
@@ -184,6 +187,55 @@ def test_weights_in_sram_leave_the_flash_port_alone(
     assert in_flash.summary.axi1_read_beats > 0
     assert in_sram.summary.axi1_read_beats == 0
     assert in_sram.summary.npu_total_cycles < in_flash.summary.npu_total_cycles
+
+
+def test_packed_weights_are_unpacked_at_boot(board: VirtualBoard, compiled: Compiled) -> None:
+    logs = [
+        benchmark(
+            board,
+            pack_npu_model(
+                compiled.vela,
+                compiled.front_end,
+                placement=WeightsPlacement.SRAM_AT_BOOT,
+                packs_weights=packs_weights,
+                golden=compiled.golden(3),
+            ),
+        )
+        for packs_weights in (False, True)
+    ]
+    copied, unpacked = logs
+    assert copied.model is not None and unpacked.model is not None
+    assert unpacked.model.package_bytes < copied.model.package_bytes
+    assert unpacked.model.weights_bytes == copied.model.weights_bytes
+    assert unpacked.model.load_ticks > copied.model.load_ticks
+    assert unpacked.summary is not None and unpacked.summary.mismatched_bytes == 0
+    assert unpacked.summary.axi1_read_beats == 0
+
+
+def unpacked(section: bytes, folder: Path) -> tuple[int, bytes]:
+    """How the firmware's unpacker ended, watched by the sanitizers, and what came out."""
+    (folder / "section").write_bytes(section)
+    program = [BUILD / "sanitized" / "tests" / "unpack_weights", "section", "weights"]
+    done = subprocess.run(program, cwd=folder, capture_output=True, check=False)
+    assert b"runtime error" not in done.stderr and b"Sanitizer" not in done.stderr
+    return done.returncode, (folder / "weights").read_bytes() if done.returncode == 0 else b""
+
+
+def test_every_byte_of_packed_weights_comes_out_again(compiled: Compiled, tmp_path: Path) -> None:
+    models = [compiled.vela]
+    for name in ("unit40-rank64-weight65", "weight95"):
+        model = SOURCES.parent / "tflite_models" / f"{name}.tflite"
+        models.append(load_vela_model(vela.compile(model, tmp_path, memory_mode="Sram_Only").path))
+    for model in models:
+        section = pack(model.read_only, parts_of(model))
+        code, weights = unpacked(section, tmp_path)
+        assert code == 0
+        assert sha256(weights).digest() == sha256(model.read_only).digest()
+        assert model is compiled.vela or len(section) < 0.8 * len(weights)
+        for bit in np.random.default_rng(1).integers(0, 8 * len(section), 20):
+            damaged = bytearray(section)
+            damaged[bit // 8] ^= 1 << bit % 8
+            assert unpacked(damaged, tmp_path)[0] != 0
 
 
 def test_golden_hops_match_and_runs_repeat_exactly(board: VirtualBoard, compiled: Compiled) -> None:

@@ -1,7 +1,10 @@
 #include "engine/npu/npu_engine.h"
 
+#include <algorithm>
 #include <cstring>
+#include <new>
 
+#include "model/packed_weights.h"
 #include "platform/platform.h"
 
 namespace enhancer {
@@ -11,12 +14,21 @@ bool copies_weights(const ModelPackage& package) {
   return package.npu_job.weights_placement == WeightsPlacement::kSramAtBoot;
 }
 
+bool are_packed(const ModelPackage& package) { return package.packed_weights.bytes != 0; }
+
+std::size_t weights_bytes(const ModelPackage& package) {
+  return are_packed(package) ? package.packed_weights.bytes : package.npu_weights.size();
+}
+
 }  // namespace
 
 NpuEngine::Memory NpuEngine::lay_out(const ModelPackage& package, Arena& arena) {
   Memory memory;
-  memory.weights = arena.take(copies_weights(package) ? package.npu_weights.size() : 0);
-  memory.tensors = arena.take(package.npu_job.arena_bytes);
+  memory.weights = arena.take(copies_weights(package) ? weights_bytes(package) : 0);
+  // The unpacker works where the tensors are going to be.
+  const std::size_t unpacker = are_packed(package) ? sizeof(WeightsUnpacker) : 0;
+  memory.tensors = arena.take(std::max<std::size_t>(package.npu_job.arena_bytes, unpacker))
+                       .first(package.npu_job.arena_bytes);
   memory.states.load(package, arena);
   memory.history.load(package, arena);
   return memory;
@@ -48,10 +60,21 @@ Status NpuEngine::load(const ModelPackage& package, Span<std::uint8_t> arena) {
   job_.arena = memory_.tensors;
   job_.weights_in_sram = copies_weights(package);
   if (job_.weights_in_sram) {
-    std::memcpy(memory_.weights.data(), package.npu_weights.data(), memory_.weights.size());
+    if (const Status status = fetch_weights(package); !status.ok()) {
+      return status;
+    }
     job_.weights = memory_.weights;
     platform::cache_clean(memory_.weights.data(), memory_.weights.size());
   }
+  return kOk;
+}
+
+Status NpuEngine::fetch_weights(const ModelPackage& package) {
+  if (are_packed(package)) {
+    auto* unpacker = new (memory_.tensors.data()) WeightsUnpacker;
+    return unpacker->unpack(package.packed_weights, memory_.weights);
+  }
+  std::memcpy(memory_.weights.data(), package.npu_weights.data(), memory_.weights.size());
   return kOk;
 }
 

@@ -30,6 +30,8 @@ class NpuEngine final : public Engine {
     HistoryStore history;
   };
   static Memory lay_out(const ModelPackage& package, Arena& arena);
+  /// Copy or unpack the weights to their place in the arena.
+  Status fetch_weights(const ModelPackage& package);
 
   Span<std::uint8_t> locate(const TensorRecord& tensor) {
     return job_.arena.subspan(tensor.arena_offset, tensor.bytes);
