@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dsp/support_functions.h"
+#include "engine/update_gate.h"
 #include "platform/platform.h"
 
 namespace enhancer {
@@ -31,6 +32,8 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package, Schedule
   }
   engine_ = &engine;
   schedule_ = schedule;
+  gate_ = package.gate.size() == 0 ? nullptr : &package.gate[0];
+  skips_ = 0;
   is_running_ = false;
   feature_bytes_ = package.features().bytes;
   mask_bytes_ = package.mask().bytes;
@@ -63,7 +66,7 @@ Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, Ho
   out_ = 1 - out_;
   Frame& due = frames_[out_];
   analyse(noisy, next, cost);
-  const Status status = is_running_ ? finish_inference(due, cost) : kOk;
+  const Status status = finish_inference(due, cost);
   start_inference(next, cost);
   if (status.ok()) {
     synthesise(due, enhanced, cost);
@@ -86,6 +89,10 @@ void StreamEnhancer::analyse(Span<const float> noisy, Frame& frame, HopCost& cos
 
 void StreamEnhancer::start_inference(const Frame& frame, HopCost& cost) {
   const Stopwatch stopwatch(cost.inference_ticks);
+  if (skips_ > 0) {
+    --skips_;
+    return;
+  }
   std::memcpy(engine_->input(0).data(), frame.features, feature_bytes_);
   engine_->start();
   is_running_ = true;
@@ -93,6 +100,9 @@ void StreamEnhancer::start_inference(const Frame& frame, HopCost& cost) {
 
 Status StreamEnhancer::finish_inference(const Frame& frame, HopCost& cost) {
   const Stopwatch stopwatch(cost.inference_ticks);
+  if (!is_running_) {
+    return kOk;
+  }
   Status status = engine_->wait(cost.npu);
   for (int attempt = 1; attempt < attempts_ && !status.ok(); ++attempt) {
     cost.retries = static_cast<std::uint32_t>(attempt);
@@ -102,6 +112,7 @@ Status StreamEnhancer::finish_inference(const Frame& frame, HopCost& cost) {
   is_running_ = false;
   if (status.ok()) {
     std::memcpy(mask_, engine_->output(0).data(), mask_bytes_);
+    skips_ = gate_ == nullptr ? 0 : skipped_hops(*gate_, engine_->gate());
   }
   return status;
 }

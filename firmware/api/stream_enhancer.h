@@ -65,13 +65,17 @@ class StreamEnhancer {
   };
 
   void analyse(Span<const float> noisy, Frame& frame, HopCost& cost);
+  /// Unless the model's gate lets this hop pass: then the mask stays, and the NPU rests.
   void start_inference(const Frame& frame, HopCost& cost);
-  /// Wait for its end; after a failure, from which the NPU has been reset, run it once more.
+  /// Wait for its end, if it was started; after a failure, from which the NPU has been reset, run
+  /// it once more.
   Status finish_inference(const Frame& frame, HopCost& cost);
   void synthesise(Frame& frame, Span<float> enhanced, HopCost& cost);
 
   Engine* engine_ = nullptr;
   Schedule schedule_ = Schedule::kAtOnce;
+  const TensorRecord* gate_ = nullptr;  ///< Of a model that has one.
+  std::uint32_t skips_ = 0;             ///< Hops that it lets pass.
   bool is_running_ = false;
   int attempts_ = 1;
   std::size_t feature_bytes_ = 0;

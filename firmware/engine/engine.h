@@ -71,6 +71,9 @@ class Engine {
   /// Where output `index` is to be read after a hop, before any input is written.
   virtual Span<const std::uint8_t> output(std::size_t index) = 0;
 
+  /// Where the gate's value is to be read after a hop, if the package has one.
+  virtual Span<const std::uint8_t> gate() = 0;
+
   virtual MemoryUse memory_use() const = 0;
 
  protected:

@@ -139,13 +139,24 @@ bool are_pairs(const TensorList& in, const TensorList& out) {
   return sound;
 }
 
+/// One value, whose share of a half is a whole number of steps, in a model that remembers by
+/// states.
+bool gate_is_sound(const ModelPackage& package) {
+  constexpr float kLargestHalf = 65536.0F;
+  const TensorRecord& gate = package.gate[0];
+  const float half = 0.5F / gate.scale;
+  return package.gate.size() == 1 && is_quantized(gate) && gate.bytes == element_bytes(gate.type) &&
+         half >= 1 && half <= kLargestHalf && half == std::floor(half) &&
+         package.delayed_in.size() == 0 && package.variables.size() == 0;
+}
+
 Status parse_tensors(Bytes bytes, ModelPackage& package) {
   if (bytes.empty() || bytes.size() % sizeof(TensorRecord) != 0) {
     return malformed(Section::kTensors);
   }
   TensorList* const lists[] = {&package.inputs,    &package.outputs,   &package.state_in,
                                &package.state_out, &package.variables, &package.delayed_in,
-                               &package.frame_out};
+                               &package.frame_out, &package.gate};
   const auto count = static_cast<std::uint32_t>(bytes.size() / sizeof(TensorRecord));
   for (std::uint32_t index = 0; index < count; ++index) {
     const auto record =
@@ -158,6 +169,9 @@ Status parse_tensors(Bytes bytes, ModelPackage& package) {
   if (package.inputs.size() == 0 || package.outputs.size() == 0 ||
       !are_pairs(package.state_in, package.state_out) ||
       !std::all_of(package.variables.begin(), package.variables.end(), is_quantized)) {
+    return malformed(Section::kTensors, count);
+  }
+  if (package.gate.size() > 0 && !gate_is_sound(package)) {
     return malformed(Section::kTensors, count);
   }
   const std::uint32_t bands = package.front_end.header.bands;
@@ -224,8 +238,9 @@ Status parse_npu_job(Bytes bytes, ModelPackage& package) {
       job.weights_placement != WeightsPlacement::kSramAtBoot) {
     return malformed(Section::kNpuJob, static_cast<std::uint32_t>(job.weights_placement));
   }
-  for (const TensorList* list : {&package.inputs, &package.outputs, &package.state_in,
-                                 &package.state_out, &package.variables}) {
+  for (const TensorList* list :
+       {&package.inputs, &package.outputs, &package.state_in, &package.state_out,
+        &package.variables, &package.delayed_in, &package.frame_out, &package.gate}) {
     if (!fit(*list, job.arena_bytes)) {
       return malformed(Section::kNpuJob, job.arena_bytes);
     }

@@ -19,7 +19,8 @@ enum class TensorRole : std::uint8_t {
   kStateOut = 3,
   kVariable = 4,
   kDelayedIn = 5,
-  kFrameOut = 6
+  kFrameOut = 6,
+  kGate = 7
 };
 /// Codes of the TFLite schema.
 enum class TensorType : std::uint8_t { kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9 };
@@ -143,6 +144,7 @@ struct ModelPackage {
   TensorList delayed_in;  ///< Inputs that `delays` fill.
   TensorList frame_out;   ///< Outputs that are kept for them.
   Span<const DelayedFrame> delays;
+  TensorList gate;       ///< None or one, of one value: how soon the next hop is to be computed.
   TensorList variables;  ///< What the npu engine leaves in the arena from hop to hop.
 
   const TensorRecord& features() const { return inputs[0]; }

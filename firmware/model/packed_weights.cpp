@@ -30,11 +30,11 @@ constexpr std::size_t kPaletteHeader = kSliceHeader + 23;
 constexpr std::size_t kPaletteEntry = kPaletteHeader + 13;
 constexpr std::size_t kPadding = kPaletteEntry + 9;
 constexpr std::size_t kValueCode = kPadding + 1;
-constexpr std::size_t kRunCode = kValueCode + 8 * 2;
+constexpr std::size_t kRunCode = kValueCode + 16;
 constexpr std::size_t kValueRest = kRunCode + 8;
-constexpr std::size_t kPlainValue = kValueRest + 8 * 32;
+constexpr std::size_t kPlainValue = kValueRest + 256;
 constexpr std::size_t kRunRest = kPlainValue + 512;
-constexpr std::size_t kDifference = kRunRest + 4 * 8;
+constexpr std::size_t kDifference = kRunRest + 32;
 constexpr std::size_t kBiasLow = kDifference + 256;
 constexpr std::size_t kBiasHigh = kBiasLow + 8;
 constexpr std::size_t kExpected = kBiasHigh + 256;
@@ -110,7 +110,7 @@ void WeightsUnpacker::start(Bytes code) {
   exhausted_ = false;
   range_ = 0xFFFFFFFF;
   low_ = 0;
-  for (int byte = 0; byte < 5; ++byte) {
+  for (int byte = 0; byte < 4; ++byte) {
     low_ = low_ << 8 | next_byte();
   }
 }
@@ -130,7 +130,8 @@ std::uint32_t WeightsUnpacker::bit(std::size_t context) {
   constexpr std::uint32_t kOne = 1U << 16;
   Counter& counter = counters_[context];
   const std::uint32_t share = (std::uint32_t{counter.fast} + counter.slow) >> 5;
-  const std::uint32_t bound = (range_ >> kProbabilityBits) * std::clamp(share, 1U, 4095U);
+  const std::uint32_t bound =
+      (range_ >> kProbabilityBits) * std::clamp<std::uint32_t>(share, 1, 4095);
   const bool is_one = low_ < bound;
   if (is_one) {
     range_ = bound;
@@ -317,7 +318,7 @@ bool WeightsUnpacker::chunks(const Slice& slice) {
 }
 
 void WeightsUnpacker::Symbols::finish(std::uint32_t quotient) {
-  quotients[count++] = static_cast<std::uint8_t>(std::min(quotient, 7U));
+  quotients[count++] = static_cast<std::uint8_t>(std::min<std::uint32_t>(quotient, 7));
   ++seen;
   carry = 0;
 }
@@ -329,7 +330,8 @@ bool WeightsUnpacker::value_codes(const Slice& slice, std::size_t first, Symbols
   for (std::uint32_t index = 0; index < codes; ++index) {
     std::uint32_t code = 0;
     if (!slice.plain) {
-      const std::size_t context = kValueCode + std::size_t{2} * std::min(values.carry, 7U);
+      const std::size_t context =
+          kValueCode + std::size_t{2} * std::min<std::uint32_t>(values.carry, 7);
       code = bit(context);
       put(first + index, code, 1);
       if (code != 0) {
@@ -351,7 +353,7 @@ bool WeightsUnpacker::value_codes(const Slice& slice, std::size_t first, Symbols
 
 void WeightsUnpacker::run_codes(std::uint32_t width, std::size_t first, Symbols& runs) {
   for (std::uint32_t index = 0; index < width; ++index) {
-    const std::uint32_t goes_on = bit(kRunCode + std::min(runs.carry, 7U));
+    const std::uint32_t goes_on = bit(kRunCode + std::min<std::uint32_t>(runs.carry, 7));
     put(first + index, goes_on, 1);
     if (goes_on != 0) {
       ++runs.carry;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "dsp/bands.h"
@@ -128,6 +129,38 @@ INSTANTIATE_TEST_SUITE_P(
         Flaw{"far_away", Section::kTensors, 16, 0xFFFFFFFF},
         Flaw{"arena_size", Section::kNpuJob, 8, 51}, Flaw{"placement", Section::kNpuJob, 12, 2}),
     [](const auto& flaw) { return flaw.param.name; });
+
+/// A record more, of a tensor that the stream writes or the CPU fills.
+TensorRecord extra(TensorRole role, std::uint32_t arena_offset) {
+  return {role, TensorType::kInt8, 0, 1, 1.0F / 256, -128, arena_offset, 0, {}};
+}
+
+Error error_with(const TensorRecord& record) {
+  PackageParts parts;
+  Bytes& tensors = parts.sections[Section::kTensors];
+  tensors.resize(tensors.size() + sizeof record);
+  fake::patch(tensors, tensors.size() - sizeof record, record);
+  return error_of(parts.build());
+}
+
+TEST(Package, AGateIsOneValueOfWholeSteps) {
+  EXPECT_EQ(error_with(extra(TensorRole::kGate, 8)), Error::kNone);
+  TensorRecord two = extra(TensorRole::kGate, 8);
+  two.bytes = 2;
+  EXPECT_EQ(error_with(two), Error::kPackageMalformed);
+  for (const float scale : {0.0F, 1.0F, 0.3F, 1e-9F, std::numeric_limits<float>::infinity()}) {
+    TensorRecord other = extra(TensorRole::kGate, 8);
+    other.scale = scale;
+    EXPECT_EQ(error_with(other), Error::kPackageMalformed) << scale;
+  }
+}
+
+TEST(Package, EveryTensorLiesInTheArena) {
+  for (const TensorRole role : {TensorRole::kVariable, TensorRole::kFrameOut, TensorRole::kGate}) {
+    EXPECT_EQ(error_with(extra(role, fake::kArenaBytes - 1)), Error::kNone);
+    EXPECT_EQ(error_with(extra(role, fake::kArenaBytes)), Error::kPackageMalformed);
+  }
+}
 
 TEST(Package, SectionsMissingOrOfWrongSizeAreMalformed) {
   for (const std::uint32_t kind :

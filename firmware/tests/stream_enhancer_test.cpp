@@ -28,7 +28,7 @@ class ConstantEngine final : public Engine {
   }
   void reset_state() override { ++resets; }
   Span<std::uint8_t> input(std::size_t /*index*/) override { return features_; }
-  void start() override {}
+  void start() override { ++hops; }
   Status wait(NpuCounters& /*counters*/) override {
     for (std::size_t byte = 0; byte < sizeof stored_; ++byte) {
       const bool high = type_ == TensorType::kInt16 && byte % 2 == 1;
@@ -37,15 +37,20 @@ class ConstantEngine final : public Engine {
     return kOk;
   }
   Span<const std::uint8_t> output(std::size_t /*index*/) override { return Span(stored_); }
+  Span<const std::uint8_t> gate() override { return Span(share_); }
   MemoryUse memory_use() const override { return {}; }
 
+  void set_share(std::uint8_t stored) { share_[0] = stored; }
+
   int resets = 0;
+  int hops = 0;
 
  private:
   std::int32_t mask_;
   TensorType type_;
   std::uint8_t features_[kMaxBandBytes] = {};
   std::uint8_t stored_[kMaxBandBytes] = {};
+  std::uint8_t share_[1] = {};
 };
 
 class StreamEnhancerTest : public testing::Test {
@@ -182,6 +187,35 @@ TEST_F(StreamEnhancerTest, MeasuresItsParts) {
   EXPECT_EQ(cost.features_ticks, 100U);
   EXPECT_EQ(cost.inference_ticks, 200U);
   EXPECT_EQ(cost.synthesis_ticks, 100U);
+}
+
+TEST_F(StreamEnhancerTest, AGateLetsHopsPassAndTheirMaskIsTheLast) {
+  fake::PackageParts parts;
+  fake::Bytes& tensors = parts.sections[Section::kTensors];
+  const TensorRecord gate = {
+      TensorRole::kGate, TensorType::kInt8, 0, 1, 1.0F / 256, -128, 8, 0, {}};
+  tensors.resize(tensors.size() + sizeof gate);
+  fake::patch(tensors, tensors.size() - sizeof gate, gate);
+  use(parts);
+  const std::pair<int, int> cases[] = {{255, 1}, {128, 1}, {127, 2}, {64, 2}, {63, 3},
+                                       {43, 3},  {42, 4},  {1, 4},   {0, 4}};
+  for (const Schedule schedule : {Schedule::kAtOnce, Schedule::kPipelined}) {
+    for (const auto& [share, wait] : cases) {
+      ConstantEngine engine(127, TensorType::kInt8);
+      engine.set_share(static_cast<std::uint8_t>(share - 128));
+      stream_.start(engine, package_, schedule);
+      const float tone[kHopSamples] = {0.5F};
+      float out[kHopSamples];
+      HopCost cost;
+      for (int hop = 0; hop < 12; ++hop) {
+        ASSERT_TRUE(stream_.process(tone, out, cost).ok());
+        // Hop after hop the mask is the same, whether it was computed or stayed.
+        const bool is_due = schedule == Schedule::kAtOnce || hop > 0;
+        EXPECT_EQ(stream_.mask()[0], is_due ? 127 : 0);
+      }
+      EXPECT_EQ(engine.hops, 12 / wait) << share;
+    }
+  }
 }
 
 }  // namespace

@@ -159,6 +159,11 @@ def _pack(
     if front_end is not None:
         _check_bands((*inputs, *outputs), front_end.bands)
         sections[Section.FRONT_END] = layout.front_end(front_end)
+    if golden is not None and roles.gates:
+        raise TargetError(
+            f"{roles.gates[0]!r} lets hops pass; golden hops are replayed one by one: leave them "
+            "out"
+        )
     if golden is not None:
         _check_golden(golden, inputs[0], outputs[0])
         sections[Section.GOLDEN] = layout.golden(golden.features, golden.mask)
@@ -180,8 +185,8 @@ def _roles(interface: ModelInterface, front_end: FrontEnd | None) -> layout.Role
         )
     hop = HopModel.of(interface)
     sources = {item.source: None for item in hop.delayed if item.source != hop.features}
-    frames = tuple(sources)
-    return layout.Roles((hop.features,), (hop.mask,), hop.states, hop.delayed, frames)
+    frames, gates = tuple(sources), (hop.gate,) if hop.gate is not None else ()
+    return layout.Roles((hop.features,), (hop.mask,), hop.states, hop.delayed, frames, gates)
 
 
 def _check_bands(specs: Iterable[TensorSpec], bands: int) -> None:

@@ -66,6 +66,7 @@ class _Role(IntEnum):
     VARIABLE = 4
     DELAYED_IN = 5
     FRAME_OUT = 6
+    GATE = 7
 
 
 class WeightsPlacement(IntEnum):
@@ -112,6 +113,7 @@ class Roles:
     states: tuple[str, ...]
     delayed: tuple[Delayed, ...] = ()
     frames: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
 
 
 def tensors(
@@ -159,6 +161,7 @@ def tensors(
             records(_Role.VARIABLE, variables, variables),
             records(_Role.DELAYED_IN, model.inputs, (item.input for item in roles.delayed)),
             records(_Role.FRAME_OUT, model.outputs, roles.frames),
+            records(_Role.GATE, model.outputs, roles.gates),
         )
     )
 

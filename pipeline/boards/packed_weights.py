@@ -278,7 +278,8 @@ def _coded(contexts, bits, count):  # type: ignore[no-untyped-def]
             width = (width << 8) & 0xFFFFFFFF
             if i >= count:
                 break
-    return out[:size]
+    # The first byte is the cache's, which was empty.
+    return out[1:size]
 
 
 def parts_of(model: VelaModel) -> list[Part]:

@@ -92,6 +92,7 @@ class _Writer:
                 self._write(graph, node, self._grid(node, roles[node.name]))
         delayed = [node.inputs[0] for node in graph.nodes if node.op == "delay"]
         outputs = [graph.output, *(becomes for _, becomes in graph.next_state), *delayed]
+        outputs += [graph.gate] if graph.gate is not None else []
         for name in dict.fromkeys(outputs):
             if graph[name].op != "input":
                 self._file.output(self._tensors[name])

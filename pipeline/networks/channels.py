@@ -69,6 +69,8 @@ class Channels:
         for state, becomes in graph.next_state:
             self._tie_all(self._of[state], self._of[becomes], graph[state].shape)
         self._fix(self._of[graph.output].values())
+        if graph.gate is not None:
+            self._fix(self._of[graph.gate].values())
         self.of = {name: self._settled(axes) for name, axes in self._of.items()}
         self.places = [(matrix, axis, self._roots(unit)) for matrix, axis, unit in places]
 

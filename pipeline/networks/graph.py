@@ -28,6 +28,8 @@ MOVES = ("delay", "concat", "slice", "reshape", "transpose")
 ROW_LIMIT = 128
 # Hops under a depthwise kernel: the largest stride of an Ethos-U.
 DEPTHWISE_TAPS = 3
+# A network with a gate computes one hop in so many at least.
+LONGEST_WAIT = 4
 # Added to the variance that a normalized node divides by.
 NORM_EPSILON = 1e-3
 _INPUTS = {"input": 0, "state": 0, "mul": 2, "add": 2, "sub": 2, "matmul": 2}
@@ -109,6 +111,8 @@ class HopGraph:
         output: name of the tensor that leaves, the band mask.
         next_state: pairs of a state and the tensor it becomes.
         regions: recurrences of a known kind.
+        gate: tensor of one value that says how soon the next hop is to be computed
+            (`pipeline.training.skipping`); none: every hop is.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -117,6 +121,7 @@ class HopGraph:
     output: str
     next_state: tuple[tuple[str, str], ...] = ()
     regions: tuple[Region, ...] = ()
+    gate: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {node.name: node for node in self.nodes})
@@ -251,6 +256,11 @@ def _check(graph: HopGraph) -> None:
     for state, name in graph.next_state:
         if name not in known or known[name].shape != known[state].shape:
             raise GraphError(f"network graph: state {state!r} cannot become {name!r}")
+    if graph.gate is not None:
+        if graph.gate not in known or known[graph.gate].shape != (1,):
+            raise GraphError(f"network graph: the gate {graph.gate!r} is no node of one value")
+        if any(node.op == "delay" for node in graph.nodes):
+            raise GraphError("network graph: with a gate, no node may be a delay")
     for region in graph.regions:
         if not states.issuperset(region.states):
             raise GraphError(f"network graph: region of {region.states}: not all are states")

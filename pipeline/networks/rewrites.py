@@ -8,6 +8,8 @@ from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph, Node
 
 REDUCED = "reduced"
+# Runners and boards know the gate by this name.
+GATE = "update_gate"
 
 
 def through_basis(graph: HopGraph, together: Sequence[Node], rank: int) -> tuple[HopGraph, Node]:
@@ -45,6 +47,18 @@ def through_basis(graph: HopGraph, together: Sequence[Node], rank: int) -> tuple
             node = dataclasses.replace(node, op="product", inputs=(name,), kernel=1)
         nodes.append(node)
     return dataclasses.replace(graph, nodes=tuple(nodes)), basis
+
+
+def with_gate(graph: HopGraph) -> tuple[HopGraph, Node]:
+    """Let what the last of the states becomes, an LSTM's cell, say how soon a hop is computed.
+
+    Returns:
+        The changed graph, and the node whose matrix decides.
+    """
+    _, read = graph.next_state[-1]
+    sums = Node(f"{GATE}_input", "product", (read,), (1,), role="gate_input", matrix=GATE)
+    gate = Node(GATE, "sigmoid", (sums.name,), (1,), role="gate")
+    return dataclasses.replace(graph, nodes=(*graph.nodes, sums, gate), gate=GATE), sums
 
 
 def recurrent_products(graph: HopGraph) -> dict[str, list[Node]]:

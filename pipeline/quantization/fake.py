@@ -30,8 +30,10 @@ def on_grid(value: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
 
     @tf.custom_gradient
     def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
-        inside = tf.cast((x >= grid.minimum) & (x <= grid.maximum), x.dtype)
-        return _saturated(_half_away(x * (1.0 / grid.scale)), grid), lambda dy: dy * inside
+        # Kept for the backward pass: a byte a value.
+        inside = (x >= grid.minimum) & (x <= grid.maximum)
+        value = _saturated(_half_away(x * (1.0 / grid.scale)), grid)
+        return value, lambda dy: dy * tf.cast(inside, dy.dtype)
 
     return rounded(value)
 
@@ -69,9 +71,10 @@ def _rounded_twice(value: "tf.Tensor", step: float, grid: Grid) -> "tf.Tensor":
 
     @tf.custom_gradient
     def rounded(x: "tf.Tensor") -> tuple["tf.Tensor", Gradient]:
-        inside = tf.cast((x >= grid.minimum) & (x <= grid.maximum), x.dtype)
+        inside = (x >= grid.minimum) & (x <= grid.maximum)
         halves = tf.floor(x * (1.0 / half) + 0.5)
-        return _saturated(_half_away(halves * (half / grid.scale)), grid), lambda dy: dy * inside
+        rounded_value = _saturated(_half_away(halves * (half / grid.scale)), grid)
+        return rounded_value, lambda dy: dy * tf.cast(inside, dy.dtype)
 
     return rounded(value)
 

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.networks.graph import LONGEST_WAIT
+from pipeline.networks.rewrites import GATE
 
 Array = NDArray[Any]
 _NEXT = "_next"
@@ -120,12 +122,16 @@ class Delayed:
 
 @dataclass(frozen=True)
 class HopModel:
-    """Names of a model's tensors by role: features in, mask out, what is fed back."""
+    """Names of a model's tensors by role: features in, mask out, what is fed back.
+
+    A `gate` of one value, if there is one, says how soon the next hop is to be computed.
+    """
 
     features: str
     mask: str
     states: tuple[str, ...]
     delayed: tuple[Delayed, ...] = ()
+    gate: str | None = None
 
     @classmethod
     def of(cls, model: ModelInterface) -> HopModel:
@@ -148,10 +154,11 @@ class HopModel:
         for item in delayed:
             if item.source not in (*model.outputs, *features):
                 raise TargetError(f"input {item.input!r}: {item.source!r} is no output")
+        gate = GATE if GATE in model.outputs else None
         masks = [
             name
             for name in model.outputs
-            if name not in sources and name.removesuffix(_NEXT) not in states
+            if name not in (*sources, gate) and name.removesuffix(_NEXT) not in states
         ]
         if len(features) != 1 or len(masks) != 1:
             raise TargetError(
@@ -161,7 +168,12 @@ class HopModel:
         known = {**model.outputs, features[0]: model.inputs[features[0]]}
         for item in delayed:
             _check_fed_back(known[item.source], model.inputs[item.input], len(item.delays))
-        return cls(features[0], masks[0], states, delayed)
+        if gate is not None and (delayed or math.prod(model.outputs[gate].shape) != 1):
+            raise TargetError(
+                f"{gate!r} is {list(model.outputs[gate].shape)}, with {len(delayed)} inputs of "
+                "earlier frames; expected one value and none"
+            )
+        return cls(features[0], masks[0], states, delayed, gate)
 
 
 def _check_fed_back(source: TensorSpec, target: TensorSpec, frames: int) -> None:
@@ -174,8 +186,16 @@ def _check_fed_back(source: TensorSpec, target: TensorSpec, frames: int) -> None
         )
 
 
+def skipped_hops(share: float) -> int:
+    """How many hops a gate lets pass before the next is computed (`training.skipping`)."""
+    wait = LONGEST_WAIT if share <= 0 else math.ceil(0.5 / share)
+    return min(wait, LONGEST_WAIT) - 1
+
+
 class HopStream:
     """Runs a one-hop model hop after hop with its state fed back, from the zero state.
+
+    A model with a gate is not run for the hops that this lets pass; the last mask stays.
 
     Raises:
         TargetError: the model's tensors do not follow the naming above.
@@ -185,6 +205,8 @@ class HopStream:
         """Start a stream of a one-hop model whose features input is [1, F]."""
         self._runner, self._roles = runner, HopModel.of(runner)
         self._states = {name: runner.inputs[name].zeros() for name in self._roles.states}
+        self._skips, self._mask = 0, runner.outputs[self._roles.mask].zeros()
+        self.computed_hops = 0
         specs = {**runner.outputs, **runner.inputs}
         self._past: dict[str, deque[Array]] = {}
         for item in self._roles.delayed:
@@ -209,13 +231,25 @@ class HopStream:
         is_real = np.issubdtype(features.dtype, np.floating)
         masks = []
         for hop in spec.quantize(features) if is_real else features:
-            frame = {self._roles.features: hop[None]}
-            outputs = self._runner.step({**frame, **self._states, **self._delayed()})
-            self._states = {name: outputs[name + _NEXT] for name in self._roles.states}
-            for source, past in self._past.items():
-                past.append({**outputs, **frame}[source])
-            masks.append(outputs[self._roles.mask].reshape(1, -1))
+            if self._skips:
+                self._skips -= 1
+            else:
+                self._compute(hop)
+            masks.append(self._mask.reshape(1, -1))
         return np.concatenate(masks)
+
+    def _compute(self, hop: Array) -> None:
+        """The network's part of a hop."""
+        frame = {self._roles.features: hop[None]}
+        outputs = self._runner.step({**frame, **self._states, **self._delayed()})
+        self._states = {name: outputs[name + _NEXT] for name in self._roles.states}
+        for source, past in self._past.items():
+            past.append({**outputs, **frame}[source])
+        self._mask = outputs[self._roles.mask]
+        self.computed_hops += 1
+        if self._roles.gate is not None:
+            share = self._runner.outputs[self._roles.gate].dequantize(outputs[self._roles.gate])
+            self._skips = skipped_hops(float(share.item()))
 
     def _delayed(self) -> dict[str, Array]:
         return {

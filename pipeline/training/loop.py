@@ -73,6 +73,16 @@ class MaskLearner(Callback, Protocol):
         """Told the loss gradient of every mask entry by matrix, after step ``step``."""
 
 
+@runtime_checkable
+class LossTerm(Callback, Protocol):
+    """A callback that adds to the loss."""
+
+    def loss(
+        self, before: dict[str, "tf.Tensor"], after: dict[str, "tf.Tensor"], hops: "tf.Tensor"
+    ) -> "tf.Tensor":
+        """A scalar, from the memories before and after so many hops of a batch."""
+
+
 @dataclasses.dataclass
 class _Progress:
     step: int = 0
@@ -127,6 +137,7 @@ def fit(
     progress = _resume(state, work_dir)
 
     masks = [matrix.mask for matrix in model.matrices] if learners else []
+    terms = [callback for callback in callbacks if isinstance(callback, LossTerm)]
 
     @tf.function(reduce_retracing=True)
     def train_step(
@@ -134,10 +145,12 @@ def fit(
     ) -> tuple["tf.Tensor", list["tf.Tensor"]]:
         with tf.GradientTape() as tape:
             tape.watch(masks)
-            mask = carried.masks(arrays["features"], continued, training=True)
+            mask, before, after = carried.masks(arrays["features"], continued, training=True)
             loss = enhancement_loss(mask, Batch(**arrays), settings.spectral_weight)
+            for term in terms:
+                loss += term.loss(before, after, tf.shape(mask)[1])
             if taught is not None and settings.distillation_weight > 0:
-                target = taught.masks(arrays["features"], continued)
+                target, *_ = taught.masks(arrays["features"], continued)
                 imitation = imitation_loss(mask, target, Batch(**arrays))
                 loss += settings.distillation_weight * imitation
         gradients = tape.gradient(loss, [*variables, *masks])
@@ -215,8 +228,12 @@ class _Carried:
 
     def masks(
         self, features: "tf.Tensor", continued: "tf.Tensor", training: bool = False
-    ) -> "tf.Tensor":
-        """``[batch, time, bands]``, going on in the rows where float ``[batch]`` is 1, not 0."""
+    ) -> tuple["tf.Tensor", dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]:
+        """Masks, going on in the rows where float ``[batch]`` is 1, not 0.
+
+        Returns:
+            ``[batch, time, bands]``, and the memories before and after.
+        """
         before = {
             name: tf.reshape(continued, [-1, *[1] * (x.shape.rank - 1)]) * x
             for name, x in self._memory.items()
@@ -224,7 +241,7 @@ class _Carried:
         mask, after = self._model.resume(features, before, training)
         for name, variable in self._memory.items():
             variable.assign(after[name])
-        return mask
+        return mask, before, after
 
 
 def _validated(

@@ -1,6 +1,7 @@
 """A weight matrix that knows its name, its pruning mask and its quantization."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from numpy.typing import ArrayLike
 
@@ -33,6 +34,7 @@ class Matrix(tf_keras.layers.Layer):
         super().__init__(name=name)
         self._quantized, self._multiplied = quantized, multiplied
         self._restrictions: list[Restriction] = []
+        self._held: tuple[tf.Tensor, tf.Tensor] | None = None
         self.kernel = self._variable("kernel", shape, "zeros")
         self.bias = self._variable("bias", shape[1:], "zeros")
         self.mask = self._variable("mask", shape, "ones", trainable=False)
@@ -103,8 +105,19 @@ class Matrix(tf_keras.layers.Layer):
         masked = self.kernel * self.mask
         return weight_steps(masked, weight_scale(masked))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Quantize the weights once for all that is done inside, as for a loop over hops."""
+        self._held = self.value(), self._scale()
+        try:
+            yield
+        finally:
+            self._held = None
+
     def value(self) -> "tf.Tensor":
         """Masked, restricted, fake-quantized weights, float32 ``[inputs, outputs]``."""
+        if self._held is not None:
+            return self._held[0]
         weights = self._restricted()
         return rounded_to(weights, weight_scale(weights)) if self._quantized else weights
 
@@ -115,7 +128,10 @@ class Matrix(tf_keras.layers.Layer):
             bias = bias * tf.stop_gradient(tf.reduce_max(self.mask, axis=0))
         if input_grid is None:
             return bias
-        return rounded_to(bias, input_grid.scale * weight_scale(self._restricted()))
+        return rounded_to(bias, input_grid.scale * self._scale())
+
+    def _scale(self) -> "tf.Tensor":
+        return self._held[1] if self._held is not None else weight_scale(self._restricted())
 
     def _restricted(self) -> "tf.Tensor":
         weights = self.kernel * self.mask

@@ -2,11 +2,12 @@
 
 The sequence view computes all hops at once, node by node: a delay is a shift over time, and only
 what lies on a recurrence is computed hop by hop, by a kernel of its own (`pipeline.training.lstm`)
-or by a scan. The one-hop view is what the target computes. In an integer scheme both take the
-integers' values exactly.
+or by a scan. A network with a gate that skips hops is computed hop by hop as a whole. The one-hop
+view is what the target computes. In an integer scheme both take the integers' values exactly.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from pipeline.networks.trained import check_array
 from pipeline.quantization.fake import mean_on_grid, on_grid, product_on_grid, requantized
 from pipeline.quantization.scheme import Scheme
 from pipeline.quantization.softmax import softmax_on_grid
+from pipeline.training import skipping
 from pipeline.training.lstm import LstmKernel
 from pipeline.training.matrix import Matrix
+from pipeline.training.stash import Product, Stash
 
 Values = dict[str, "tf.Tensor"]
 
@@ -31,6 +34,9 @@ class SequenceModel(tf_keras.Model):
         graph: what is computed.
         arrays: see `Trained`.
         scheme: of its integers; `FLOAT` for none.
+
+    Attributes:
+        stash: how training keeps what products read; None: as it is.
 
     Raises:
         InputError: an array is missing or has another shape; names it.
@@ -54,6 +60,7 @@ class SequenceModel(tf_keras.Model):
             for node in graph.nodes
             if node.matrix is not None
         ]
+        self.stash: Stash | None = None
         self._of = {matrix.name: matrix for matrix in self.matrices}
         # Layers that stand behind a matrix's sums while a method trains with them.
         self.gates: dict[str, tf_keras.layers.Layer] = {}
@@ -75,6 +82,9 @@ class SequenceModel(tf_keras.Model):
         self, features: "tf.Tensor", memory: Values, training: bool = False
     ) -> tuple["tf.Tensor", Values]:
         """From a memory, which no gradient reaches: mask, and the memory after the last hop."""
+        if self.graph.gate is not None:
+            values, after = self._hop_by_hop(features, memory, [])
+            return values[self.graph.output], after
         sequence = _Sequence(self, features, memory, training)
         mask = sequence.values_of([self.graph.output])[self.graph.output]
         return mask, sequence.memory()
@@ -84,10 +94,17 @@ class SequenceModel(tf_keras.Model):
     ) -> Values:
         """Tensors of all hops, ``[batch, time, *shape]``, on the way from features to mask."""
         memory = self.start(tf.shape(features)[0])
+        if self.graph.gate is not None:
+            return self._hop_by_hop(features, memory, names)[0]
         return _Sequence(self, features, memory, training).values_of(names)
 
     def hop(self, features: "tf.Tensor", memory: Values) -> tuple["tf.Tensor", Values]:
         """One-hop view: ``[batch, bands]`` and a memory -> mask ``[batch, bands]``, next memory."""
+        known, following = self._hop(features, memory)
+        return known[self.graph.output], following
+
+    def _hop(self, features: "tf.Tensor", memory: Values) -> tuple[Values, Values]:
+        """All tensors of a hop, the mask as it is applied, and the next memory."""
         known = dict(memory)
         for node in self.graph.nodes:
             if node.op == "input":
@@ -101,7 +118,30 @@ class SequenceModel(tf_keras.Model):
         for node in self.delays():
             frame = known[node.inputs[0]][:, None]
             following[node.name] = tf.concat([memory[node.name][:, 1:], frame], axis=1)
-        return known[self.graph.output], following
+        if self.graph.gate is not None:
+            mask, share = known[self.graph.output], known[self.graph.gate]
+            known[self.graph.output], following = skipping.skipping(share, mask, following, memory)
+        return known, following
+
+    def _hop_by_hop(
+        self, features: "tf.Tensor", memory: Values, names: Iterable[str]
+    ) -> tuple[Values, Values]:
+        """Mask and tensors of all hops, and the memory after the last."""
+        hops = _time_major(tf.convert_to_tensor(features))
+        wanted = {*names, self.graph.output}
+        before = {name: tf.stop_gradient(value) for name, value in memory.items()}
+        nothing = {name: tf.zeros([tf.shape(hops)[1], *self.graph[name].shape]) for name in wanted}
+
+        def hop(last: tuple[Values, Values], heard: "tf.Tensor") -> tuple[Values, Values]:
+            known, following = self._hop(heard, last[1])
+            return {name: known[name] for name in wanted}, following
+
+        with ExitStack() as held:
+            for matrix in self.matrices:
+                held.enter_context(matrix.held())
+            values, after = tf.scan(hop, hops, (nothing, before))
+        last = {name: value[-1] for name, value in after.items()}
+        return {name: _time_major(value) for name, value in values.items()}, last
 
     def start(self, batch: int = 1) -> Values:
         """Memory of a stream that has just started: states, and the last frames of delays."""
@@ -109,6 +149,8 @@ class SequenceModel(tf_keras.Model):
         for node in self.delays():
             shape = self.graph[node.inputs[0]].shape
             memory[node.name] = tf.zeros([batch, max(node.delays), *shape])
+        if self.graph.gate is not None:
+            memory |= skipping.start(batch, self.graph[self.graph.output].channels)
         return memory
 
     def delays(self) -> list[Node]:
@@ -172,21 +214,29 @@ class SequenceModel(tf_keras.Model):
 
     def sums(self, node: Node, x: "tf.Tensor") -> "tf.Tensor":
         """What a node's matrix makes of its input, before anything is added."""
-        weights = self._of[str(node.matrix)].value()
         if node.op == "product":
-            return x @ weights
+            return self._linear(tf.matmul, node, x)
         bands, channels = self.graph[node.inputs[0]].shape
-        if node.op == "conv":
-            rows = tf.reshape(x, [-1, 1, bands, channels])
-            kernel = tf.reshape(weights, [1, node.kernel, channels, node.channels])
-            sums = tf.nn.conv2d(rows, kernel, 1, "SAME")
-        else:
+
+        def convolution(rows: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
+            if node.op == "conv":
+                kernel = tf.reshape(weights, [1, node.kernel, channels, node.channels])
+                return tf.nn.conv2d(rows, kernel, 1, "SAME")
             taps, side = channels // node.channels, node.kernel // 2
-            rows = tf.reshape(x, [-1, bands, taps, node.channels])
+            rows = tf.reshape(rows, [-1, bands, taps, node.channels])
             rows = tf.pad(rows, [[0, 0], [side, side], [0, 0], [0, 0]])
             kernel = tf.reshape(weights, [node.kernel, taps, node.channels, 1])
-            sums = tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "VALID")
+            return tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "VALID")
+
+        sums = self._linear(convolution, node, tf.reshape(x, [-1, 1, bands, channels]))
         return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape])
+
+    def _linear(self, product: Product, node: Node, x: "tf.Tensor") -> "tf.Tensor":
+        """A product with a node's weights; for the backward pass `x` is kept as `stash` says."""
+        weights = self._of[str(node.matrix)].value()
+        if self.stash is None:
+            return product(x, weights)
+        return self.stash.product(product, x, weights, self.grids[node.inputs[0]])
 
     def over_time(self, node: Node, delays: tuple[int, ...], x: "tf.Tensor") -> "tf.Tensor":
         """Sums of a convolution that reads frames and evenly delayed ones, for all hops at once.
@@ -196,13 +246,15 @@ class SequenceModel(tf_keras.Model):
         The values are those of `compute`; one dilated convolution makes no copy of every frame.
         """
         taps, dilation = len(delays) + 1, delays[-1]
-        weights = self._of[str(node.matrix)].value()
-        channels = x.shape[-1]
-        kernel = tf.reshape(weights, [node.kernel, taps, channels, node.channels])
-        side = node.kernel // 2
-        padded = tf.pad(x, [[0, 0], [0, 0], [side, side], [0, 0]])
-        kernel = tf.transpose(kernel, [1, 0, 2, 3])
-        return tf.nn.conv2d(padded, kernel, 1, "VALID", dilations=[dilation, 1])
+        channels, side = x.shape[-1], node.kernel // 2
+
+        def convolution(x: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
+            kernel = tf.reshape(weights, [node.kernel, taps, channels, node.channels])
+            padded = tf.pad(x, [[0, 0], [0, 0], [side, side], [0, 0]])
+            kernel = tf.transpose(kernel, [1, 0, 2, 3])
+            return tf.nn.conv2d(padded, kernel, 1, "VALID", dilations=[dilation, 1])
+
+        return self._linear(convolution, node, x)
 
     def get_arrays(self) -> dict[str, NDArray[np.float32]]:
         """All parameters and masks by name, see `Trained`."""

@@ -53,12 +53,14 @@ from pipeline.boards.protocol import FirmwareError, FirmwareLog
 from pipeline.boards.qemu import loader, semihosting
 from pipeline.boards.virtual import MODEL_ADDRESS, SOCKET_FILE, VirtualBoard, qemu_command
 from pipeline.compression.methods.prune_offline import PruneOffline
+from pipeline.compression.methods.skip_updates import SkipUpdates
 from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd
 from pipeline.ethosu import vela
 from pipeline.ethosu.model import load_vela_model
 from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.groups import remove_masked_units
+from pipeline.runners import HopStream
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
 from tests.networks.agreement_of_views import features, in_integers
@@ -177,6 +179,36 @@ def test_a_network_of_every_kind_masks_as_on_the_host(
     check_against_host(enhance(board, package(compiled), recording), compiled, recording)
 
 
+def test_hops_that_a_gate_lets_pass_do_not_start_the_npu(
+    board: VirtualBoard, noisy: NDArray[np.int16], tmp_path: Path
+) -> None:
+    start = in_integers(network(KINDS["lstm"](), 3), 3)
+    gated = SkipUpdates(do="skip_updates", cost=1.0).start(start, features(3))
+    moved = {
+        "update_gate/kernel": gated.arrays["update_gate/kernel"] * np.float32(60),
+        "update_gate/bias": np.full(1, -0.5, np.float32),
+    }
+    path = tmp_path / "network.tflite"
+    path.write_bytes(to_tflite(dataclasses.replace(gated, arrays=gated.arrays | moved), "network"))
+    front_end = FrontEnd(np.full(32, 0.3, np.float32), np.full(32, 0.2, np.float32))
+    compiled = Compiled(path.read_bytes(), vela.compile(path, tmp_path).path, front_end)
+    recording = noisy[:8000]
+    result = enhance(board, package(compiled), recording)
+    check_against_host(result, compiled, recording)
+    stream = HopStream(compiled.emulator)
+    stream(result.features)
+    hops, summary = len(result.features), result.log.summary
+    assert summary is not None
+    assert hops / 4 < stream.computed_hops < 0.9 * hops
+    # The first hop is computed: what it takes is what each of the others does.
+    single = enhance(board, package(compiled), recording[:256]).log.summary
+    assert single is not None and single.hops <= 2
+    computed = HopStream(compiled.emulator)
+    computed(result.features[: single.hops])
+    per_hop = single.npu_total_cycles / computed.computed_hops
+    assert summary.npu_total_cycles == pytest.approx(stream.computed_hops * per_hop, rel=0.01)
+
+
 def test_weights_in_sram_leave_the_flash_port_alone(
     board: VirtualBoard, compiled: Compiled
 ) -> None:
@@ -232,7 +264,8 @@ def test_every_byte_of_packed_weights_comes_out_again(compiled: Compiled, tmp_pa
         assert code == 0
         assert sha256(weights).digest() == sha256(model.read_only).digest()
         assert model is compiled.vela or len(section) < 0.8 * len(weights)
-        for bit in np.random.default_rng(1).integers(0, 8 * len(section), 20):
+        # The last bytes only end the code.
+        for bit in np.random.default_rng(1).integers(0, 8 * (len(section) - 4), 20):
             damaged = bytearray(section)
             damaged[bit // 8] ^= 1 << bit % 8
             assert unpacked(damaged, tmp_path)[0] != 0

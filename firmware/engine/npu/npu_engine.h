@@ -19,6 +19,7 @@ class NpuEngine final : public Engine {
   void start() override;
   Status wait(NpuCounters& counters) override;
   Span<const std::uint8_t> output(std::size_t index) override;
+  Span<const std::uint8_t> gate() override { return locate(package_->gate[0]); }
   MemoryUse memory_use() const override;
 
  private:

@@ -77,7 +77,9 @@ Status TflmEngine::check_operators(const tflite::Model& model) const {
 }
 
 TfLiteTensor* TflmEngine::tensor(const TensorRecord& record) {
-  const bool is_output = record.role == TensorRole::kOutput || record.role == TensorRole::kStateOut;
+  const TensorRole role = record.role;
+  const bool is_output = role == TensorRole::kOutput || role == TensorRole::kStateOut ||
+                         role == TensorRole::kFrameOut || role == TensorRole::kGate;
   if (record.position >= (is_output ? interpreter_->outputs_size() : interpreter_->inputs_size())) {
     return nullptr;
   }
@@ -87,7 +89,7 @@ TfLiteTensor* TflmEngine::tensor(const TensorRecord& record) {
 Status TflmEngine::check_tensors() {
   for (const TensorList* list :
        {&package_->inputs, &package_->outputs, &package_->state_in, &package_->state_out,
-        &package_->delayed_in, &package_->frame_out}) {
+        &package_->delayed_in, &package_->frame_out, &package_->gate}) {
     for (const TensorRecord& record : *list) {
       const TfLiteTensor* found = tensor(record);
       if (found == nullptr || found->bytes != record.bytes ||
@@ -112,6 +114,11 @@ Span<std::uint8_t> TflmEngine::input(std::size_t index) {
 
 Span<const std::uint8_t> TflmEngine::output(std::size_t index) {
   const TensorRecord& record = package_->outputs[index];
+  return {tensor(record)->data.uint8, record.bytes};
+}
+
+Span<const std::uint8_t> TflmEngine::gate() {
+  const TensorRecord& record = package_->gate[0];
   return {tensor(record)->data.uint8, record.bytes};
 }
 

@@ -23,6 +23,7 @@ class TflmEngine final : public Engine {
   void start() override {}
   Status wait(NpuCounters& counters) override;
   Span<const std::uint8_t> output(std::size_t index) override;
+  Span<const std::uint8_t> gate() override;
   MemoryUse memory_use() const override;
 
  private:

@@ -1,0 +1,86 @@
+"""How much memory training takes, and how long a step, by what is kept for the backward pass.
+
+``python -m pipeline.training.peak_memory`` trains the network of a configuration in integers, on
+random features in batches of its size and crops of its length, once with activations as they are
+and once for each way to stash them. Every run is a process of its own; what it held before the
+first step is subtracted from the most it has ever held.
+"""
+
+import multiprocessing
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from pipeline.cli import parse, reported_errors
+from pipeline.config import Config
+from pipeline.dsp import HOP_SAMPLES, RATE_HZ, FrontEnd
+
+STEPS = 6
+SPARSITIES = (None, 0.0, 0.25, 0.5, 0.75)
+
+
+def measure(config: Config, sparsity: float | None) -> tuple[int, float]:
+    """Peak memory of training in bytes, and the median time of a step in ms.
+
+    Args:
+        config: says network, batch and crop.
+        sparsity: share of the blocks of activations that are forgotten; None: they are kept as
+            they are.
+    """
+    from pipeline.keras import limit_threads, tf, tf_keras
+    from pipeline.networks.trained import untrained
+    from pipeline.quantization import INT8
+    from pipeline.quantization.calibration import in_scheme
+    from pipeline.training.stash import Stash
+
+    limit_threads(config.train.threads)
+    bands, batch = config.model.bands, config.train.batch_size
+    hops = round(config.mixing.crop_s * RATE_HZ) // HOP_SAMPLES
+    heard = np.random.default_rng(0).uniform(-1, 1, (batch, hops, bands)).astype(np.float32)
+    front_end = FrontEnd(np.zeros(bands, np.float32), np.ones(bands, np.float32))
+    start = untrained(config.model, front_end, config.seed).folded()
+    model = in_scheme(start, INT8, heard[:1]).build()
+    model.stash = None if sparsity is None else Stash(sparsity)
+    variables = model.trainable_weights
+    optimizer = tf_keras.optimizers.Adam(1e-4)
+    optimizer.build(variables)
+
+    @tf.function
+    def step(features: "tf.Tensor") -> "tf.Tensor":
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(features, training=True) - 0.3))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    step(tf.constant(heard[:1, :16]))
+    before, times = _peak_bytes(), []
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        float(step(tf.constant(heard)))
+        times.append(1000 * (time.perf_counter() - started))
+    # The first step of this size is still being prepared.
+    return _peak_bytes() - before, float(np.median(times[1:]))
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    """Print a table."""
+    config, _, _ = parse("python -m pipeline.training.peak_memory", __doc__ or "")
+    print("| Kept for the backward pass | Peak memory, MB | Step, ms |")
+    print("| --- | ---: | ---: |")
+    with reported_errors():
+        for sparsity in SPARSITIES:
+            fresh = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, fresh) as pool:
+                peak, step_ms = pool.submit(measure, config, sparsity).result()
+            kept = "floats" if sparsity is None else f"integers, {sparsity:.0%} of blocks forgotten"
+            print(f"| {kept} | {peak / 1e6:.0f} | {step_ms:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
