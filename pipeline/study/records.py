@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pipeline.artefacts import Card, write_json
 from pipeline.config import DENSE, Variant
 from pipeline.errors import InputError
-from pipeline.reporting.results import Count, Flash
+from pipeline.reporting.results import Count, Flash, Statistic
 
 Split = Literal["valid", "test"]
 Placement = Literal["flash", "sram_copy", "sram"]
@@ -26,15 +26,6 @@ class StudyError(InputError):
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Statistic(_Record):
-    """Mean over clips and its standard error; None where no clip defines a value."""
-
-    mean: FiniteFloat | None
-    standard_error: FiniteFloat | None
-    valid: Count
-    total: Count
 
 
 class Quality(_Record):
