@@ -87,12 +87,17 @@ class Comparison(_Record):
     tflite_vs_tflm: IntegerDifference
 
 
+# A network with a gate computes a share of the hops; others compute every hop and do not say so.
+ComputedShare = Annotated[FiniteFloat, Field(gt=0.0, le=1.0, exclude_if=lambda share: share == 1.0)]
+
+
 class Proof(Comparison):
     """That a model computes what was trained; bytes of the arena are those TFLite Micro needs."""
 
     weights_equal_training: bool
     keras_vs_tflite: MaskDifference
     tflm_arena_bytes: Count
+    computed_share: ComputedShare = 1.0
 
 
 class TensorRecord(_Record):

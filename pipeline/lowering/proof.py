@@ -12,7 +12,7 @@ from pipeline.keras import tf
 from pipeline.lowering.tflite import integer_matrix
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.networks.trained import Trained
-from pipeline.runners import HopModel, Runner, stream
+from pipeline.runners import HopModel, HopStream, Runner, stream
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
 from pipeline.training.model import SequenceModel
@@ -39,14 +39,16 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
     differences: list[Array] = []
     keras_db: list[float] = []
     tflite_db: list[float] = []
-    values = mismatching = worst_lsb = compared = 0
+    values = mismatching = worst_lsb = compared = computed = 0
     for mixture in mixtures:
         if compared >= frames:
             break
         _, features = analyse(mixture.noisy, trained.front_end)
         compared += len(features)
         keras_mask = sequence(features[None]).numpy()[0]
-        stored = stream(tflite, features)
+        hops = HopStream(tflite)
+        stored = hops(features)
+        computed += hops.computed_hops
         tflite_mask = _real_mask(tflite, stored)
         differences.append(np.abs(keras_mask - tflite_mask))
         keras_db.append(_si_sdr_db(mixture, trained, keras_mask))
@@ -69,6 +71,7 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
             values=values, mismatching=mismatching, worst_lsb=worst_lsb
         ),
         tflm_arena_bytes=tflm.arena_used_bytes(),
+        computed_share=computed / compared,
     )
 
 

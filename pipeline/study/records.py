@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from pipeline.artefacts import Card, write_json
 from pipeline.config import DENSE, Variant
+from pipeline.deployed import ComputedShare
 from pipeline.errors import InputError
 from pipeline.reporting.results import Count, Flash, Statistic
 
@@ -148,6 +149,7 @@ class Point(_File):
         scheme: integer scheme.
         zero_weights: share of zeros among the stored integers.
         mismatching: TFLite Micro's outputs that differ from TFLite's.
+        computed_share: of the hops, see `deployed.Proof`.
         quality: mean metrics.
         change: mean of the clip-by-clip differences to the dense float network.
         costs: by deployment and placement; the first deployment is the reference.
@@ -166,6 +168,7 @@ class Point(_File):
     scheme: str
     zero_weights: FiniteFloat
     mismatching: Count
+    computed_share: ComputedShare = 1.0
     quality: Quality
     change: Quality
     costs: Annotated[tuple[Cost, ...], Field(min_length=1)]

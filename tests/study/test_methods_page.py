@@ -13,6 +13,7 @@ from pipeline.reporting.story import MINUS
 from pipeline.stages import report
 from pipeline.study import methods
 from pipeline.study.methods import NOT_MEASURED, Comparison, Entry, entries, methods_page
+from pipeline.study.records import Point, points_in
 
 DOCUMENTS = Path("docs")
 ENTRY = Entry(
@@ -47,6 +48,15 @@ def test_numbers_are_those_of_the_points(tmp_path: Path) -> None:
     row = cells(compared[: compared.index("equal bytes")], "unit50-weight80")
     assert row[1:3] == [f"{MINUS}0.59", f"{MINUS}0.60"] and row[-1] == "2"
     assert cells(compared[compared.index("equal bytes") :], "unit50")[1] == NOT_MEASURED
+
+
+def test_cycles_are_the_mean_of_all_hops(tmp_path: Path) -> None:
+    write_study(tmp_path / "net")
+    path = points_in(tmp_path / "net") / "unit50.json"
+    Point.load(path).model_copy(update={"computed_share": 0.25}).save(path)
+    page = methods_page((ENTRY,), tmp_path)
+    row = cells(page[page.index("equal steps (`net`)") :].partition("equal bytes")[0], "unit50")
+    assert row[-2] == "12,000"
 
 
 def test_the_page_in_the_repository_is_up_to_date() -> None:
