@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.networks.convnet import KERNEL, OUTER, over_time
-from pipeline.networks.graph import HopGraph, Net, Node
+from pipeline.networks.graph import ROW_LIMIT, HopGraph, Net, Node
+from pipeline.networks.heads import attend, by_head, by_token
 from pipeline.networks.settings import NetworkSettings, Positive, glorot_uniform
 
 
@@ -51,14 +52,20 @@ class AttentionNet(NetworkSettings):
     """Channels inside the feed-forward pair over those outside; 0: none."""
 
     @model_validator(mode="after")
-    def _sizes_divide(self) -> "AttentionNet":
-        for whole, part in (
-            ("bands", "tokens"), ("width", "heads"), ("width", "channel_heads"), ("tokens", "sums"),
-        ):  # fmt: skip
+    def _sizes_fit(self) -> "AttentionNet":
+        of_attention = ("width", "heads", "channel_heads", "sums")
+        used = {"none": (), "full": of_attention[:2], "paired": of_attention}[self.attention]
+        for name in of_attention[len(used) :]:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f'{name} has no effect with attention = "{self.attention}"')
+        parts = {"heads": "width", "channel_heads": "width", "sums": "tokens"}
+        for part, whole in (("tokens", "bands"), *((p, parts[p]) for p in used if p in parts)):
             if getattr(self, whole) % getattr(self, part):
                 raise ValueError(f"{part} = {getattr(self, part)} does not divide {whole}")
         if self.bands % OUTER or (self.outer_channels * self.bands) % (OUTER * self.tokens):
             raise ValueError(f"outer_channels do not fit into {self.tokens} tokens")
+        if used and max(self.tokens, self.width) > ROW_LIMIT:
+            raise ValueError(f"tokens and width reach {ROW_LIMIT} at most")
         return self
 
     def define(self) -> HopGraph:
@@ -153,47 +160,11 @@ class AttentionNet(NetworkSettings):
     def initial(self, graph: HopGraph, seed: int) -> dict[str, NDArray[np.float32]]:
         """Glorot-uniform kernels; scores of unit variance, sums that are means of neighbours."""
         arrays = glorot_uniform(graph, seed)
-        means = np.kron(np.eye(self.sums), np.full((self.tokens // self.sums, 1), 1.0))
         for name, kernel in arrays.items():
             if name.endswith("_query/kernel"):
                 arrays[name] = kernel / np.float32(np.sqrt(self.width / self.heads))
             elif name.endswith("_sums/kernel"):
-                arrays[name] = (means / (self.tokens // self.sums)).astype(np.float32)
+                each = self.tokens // self.sums
+                means = np.repeat(np.eye(self.sums), each, axis=0) / each
+                arrays[name] = means.astype(np.float32)
         return arrays
-
-
-def attend(net: Net, name: str, query: Node, key: Node, value: Node, heads: int) -> Node:
-    """softmax(q k') v of every head (Vaswani et al., 2017), the heads side by side.
-
-    Args:
-        net: where to.
-        name: what the nodes' names begin with.
-        query: ``[tokens, heads * channels]``.
-        key: ``[others, heads * channels]``.
-        value: ``[others, heads * values]``.
-        heads: how many.
-
-    Returns:
-        ``[tokens, heads * values]``
-    """
-    q, k, v = (by_head(net, part, heads) for part in (query, key, value))
-    scores = net.matmul(f"{name}_scores", q, k, "scores", transposed=True)
-    return by_token(net, net.matmul(f"{name}_found", net.softmax(f"{name}_shares", scores), v))
-
-
-def by_head(net: Net, x: Node, heads: int) -> Node:
-    """``[tokens, channels]`` -> ``[heads, tokens, channels / heads]``, for one head as it is."""
-    if heads == 1:
-        return x
-    tokens, channels = x.shape
-    split = net.reshape(f"{x.name}_split", x, tokens, heads, channels // heads)
-    return net.transpose(f"{x.name}_by_head", split, 1, 0, 2)
-
-
-def by_token(net: Net, x: Node) -> Node:
-    """And back."""
-    if len(x.shape) == 2:
-        return x
-    heads, tokens, channels = x.shape
-    split = net.transpose(f"{x.name}_by_token", x, 1, 0, 2)
-    return net.reshape(f"{x.name}_joined", split, tokens, heads * channels)

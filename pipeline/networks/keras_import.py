@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.networks.attention import attend
 from pipeline.networks.graph import (
     DEPTHWISE_TAPS,
     MOVES,
@@ -28,6 +27,7 @@ from pipeline.networks.graph import (
     Net,
     Node,
 )
+from pipeline.networks.heads import attend
 from pipeline.networks.tinylstms import lstm_cell
 
 Arrays = dict[str, NDArray[np.float32]]

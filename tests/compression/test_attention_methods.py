@@ -112,7 +112,7 @@ def test_the_analysis_removes_nothing_and_counts_lines_that_vanished() -> None:
 
 def test_networks_without_such_channels_are_refused() -> None:
     assert line_groups(NETWORK.define())
-    paired = NETWORK.model_copy(update={"attention": "paired", "channel_heads": 4, "sums": 4})
+    paired = NETWORK.model_copy(update={"attention": "paired", "sums": 4})
     with pytest.raises(InputError, match="whose pairs can be removed"):
         SNP(do="snp").check(paired.define(), [])
     SNP(do="snp", pairs=0.0, values=0.5).check(paired.define(), [])

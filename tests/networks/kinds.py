@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.networks.convnet import over_time
 from pipeline.networks.graph import HopGraph, Net, Node
+from pipeline.networks.heads import attend
 from pipeline.networks.tinylstms import lstm_cell
 from pipeline.networks.trained import Trained
 from tests.small_networks import front_end
@@ -46,14 +47,8 @@ def attention() -> HopGraph:
     net = Net()
     x = net.reshape("bands", net.input("features", (BANDS,), "hidden"), TOKENS, BANDS // TOKENS)
     x = net.conv("encoder", x, UNITS, 3, relu=True)
-    q, k, v = (
-        net.transpose(f"{name}s", net.reshape(f"{name}_heads", y, TOKENS, 2, UNITS), 1, 0, 2)
-        for name in "qkv"
-        for y in [net.product(name, x, 2 * UNITS, name)]
-    )
-    shares = net.softmax("shares", net.matmul("scores", q, k, "scores", transposed=True))
-    found = net.transpose("by_token", net.matmul("found", shares, v), 1, 0, 2)
-    back = net.product("back", net.reshape("joined", found, TOKENS, 2 * UNITS), UNITS, "back")
+    q, k, v = (net.product(name, x, 2 * UNITS, name) for name in "qkv")
+    back = net.product("back", attend(net, "attention", q, k, v, heads=2), UNITS, "back")
     return _mask(net, net.conv("decoder", net.add("sum", x, back), BANDS // TOKENS, 3, relu=True))
 
 

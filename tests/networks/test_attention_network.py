@@ -16,12 +16,14 @@ from tests.small_networks import front_end, trained_looking
 
 SMALL = {
     "network": "attention", "bands": 32, "tokens": 8, "outer_channels": 8, "channels": 8,
-    "blocks": 1, "convolutions": 1, "width": 16, "heads": 2, "channel_heads": 4, "sums": 4,
+    "blocks": 1, "convolutions": 1, "width": 16, "heads": 2,
 }  # fmt: skip
+PAIRED = {"channel_heads": 4, "sums": 4}
 
 
-def settings(**changed: object) -> AttentionNet:
-    return AttentionNet.model_validate(SMALL | changed)
+def settings(attention: str = "paired", **changed: object) -> AttentionNet:
+    paired = PAIRED if attention == "paired" else {}
+    return AttentionNet.model_validate(SMALL | {"attention": attention} | paired | changed)
 
 
 @pytest.mark.parametrize("attention", ["full", "paired"])
@@ -69,5 +71,11 @@ def test_every_weight_has_a_gradient_in_integers() -> None:
 
 
 def test_sizes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValidationError, match="heads = 3 does not divide width"):
-        settings(heads=3)
+    for attention, changed, problem in (
+        ("paired", {"heads": 3}, "heads = 3 does not divide width"),
+        ("full", {"sums": 4}, 'sums has no effect with attention = "full"'),
+        ("none", {}, 'width has no effect with attention = "none"'),
+        ("full", {"width": 256}, "tokens and width reach 128"),
+    ):
+        with pytest.raises(ValidationError, match=problem):
+            settings(attention, **changed)
