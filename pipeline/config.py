@@ -392,6 +392,13 @@ class Config(_Section):
                 raise ValueError(
                     f"study.headline: {name!r} is none of the variants ({', '.join(names)})"
                 )
+        for name in names:
+            for seed in self.study.seeds:
+                if f"{name}-seed{seed}" in names:
+                    raise ValueError(
+                        f"variant name '{name}-seed{seed}' is that of {name!r} with seed {seed} of "
+                        "study.seeds; choose another"
+                    )
         if self.study.cpus is not None and self.study.cpus < self.train.threads:
             raise ValueError(
                 f"study.cpus = {self.study.cpus}: a training takes train.threads = "

@@ -253,6 +253,15 @@ def test_headline_variants_are_repeated_with_what_they_come_from() -> None:
     assert repeated.chain[1].parent == "unit50-seed2"
 
 
+def test_a_variant_cannot_have_the_name_of_a_repetition() -> None:
+    taken = tuple(Variant(name=name) for name in ("small", "small-seed2"))
+    compress = Compress(variants=taken)
+    study = Study(headline=("small",), seeds=(1, 2))
+    with pytest.raises(ValueError, match=r"'small-seed2' is that of 'small' with seed 2 of study"):
+        Config(compress=compress, study=study)
+    Config(compress=compress, study=Study(headline=("small",), seeds=(1, 3)))
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
