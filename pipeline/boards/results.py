@@ -1,6 +1,6 @@
 """What each model costs and achieves on a board, over the fixed test mixtures, as Markdown tables.
 
-    python -m pipeline.boards.results --corpus runs/tinylstm/prepare/corpus
+    python -m pipeline.boards.results --corpus runs/demo/prepare/corpus
 
 Every mixture goes through the board and through the host's integer pipeline. Finished mixtures are
 kept in the journal, so that a killed run goes on where it was.

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pipeline.dsp.bands import band_matrix
 
 POWER_COMPRESSION = 0.3
-# Features are clipped at this many standard deviations and scaled to [-1, 1], the range of an
-# LSTM output, so that features and recurrent state share one int8 scale and one matrix product.
+# Features are clipped at this many standard deviations and scaled to [-1, 1], the range of a
+# recurrent output, so that features and state share one int8 scale and one matrix product.
 CLIP_DEVIATIONS = 4.0
 
 

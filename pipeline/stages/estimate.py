@@ -14,6 +14,7 @@ from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
 from pipeline.ethosu.vela import LayerCost
 from pipeline.ethosu.vela_config import VelaConfig
 from pipeline.models import Model
+from pipeline.reporting.results import Latency
 
 LAYERS = "layers.csv"
 
@@ -27,29 +28,29 @@ LAYERS = "layers.csv"
 def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Collect what one hop costs, by Vela and by the emulator's model; layers go to a table."""
     systems = VelaConfig.load(config.compile.vela_config)
-    fields = ("source", "npu_cycles", "total_cycles", "latency_us")
-    rows: list[dict[str, Any]] = []
+    rows: list[Latency] = []
     layers: list[dict[str, Any]] = []
     for mode, estimate in run_dir.card(f"compile/{model.name}").results.items():
         system = memory_system(config.compile.system, mode, systems)
         cost = Emulator(load_vela_model(run_dir.compiled(model.name, mode))).cost(system)
-        rows.append({"memory_mode": mode} | {field: estimate[field] for field in fields})
-        rows.append({"memory_mode": mode} | _total(cost, system.clock_hz))
+        rows.append(Latency.model_validate(estimate | {"memory_mode": mode}))
+        rows.append(_total(cost, mode, system.clock_hz))
         compared = compare_with_vela(cost, [LayerCost(**row) for row in estimate["layers"]])
         layers += ({"memory_mode": mode} | row for row in _layer_rows(compared))
     _write_table(work_dir / LAYERS, layers)
-    return {"costs": rows}
+    return {"costs": [row.model_dump() for row in rows]}
 
 
-def _total(cost: ProgramCost, clock_hz: float) -> dict[str, Any]:
+def _total(cost: ProgramCost, memory_mode: str, clock_hz: float) -> Latency:
     """One hop by the cost model of `pipeline.ethosu`."""
     counters = cost.counters
-    return {
-        "source": "emulator",
-        "npu_cycles": counters.npu_active,
-        "total_cycles": counters.cycle,
-        "latency_us": round(counters.cycle / clock_hz * 1e6, 2),
-    }
+    return Latency(
+        source="emulator",
+        memory_mode=memory_mode,
+        npu_cycles=counters.npu_active,
+        total_cycles=counters.cycle,
+        latency_us=round(counters.cycle / clock_hz * 1e6, 2),
+    )
 
 
 def _layer_rows(compared: tuple[ComparedLayer, ...]) -> Iterator[dict[str, Any]]:
