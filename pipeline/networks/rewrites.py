@@ -116,3 +116,142 @@ def _is_pair(graph: HopGraph, node: Node) -> bool:
 def _saves(graph: HopGraph, node: Node, rank: int) -> bool:
     read, made = graph.matrix_shape(node)
     return not _is_pair(graph, node) and rank * (read + made) < read * made
+
+
+@dataclasses.dataclass(frozen=True)
+class Factored:
+    """A convolution over frames as few kernels that all its channels share, and coefficients.
+
+    Attributes:
+        bases: matrices of the depthwise convolutions ``[bands x frames, channels]``.
+        coefficients: matrices of the products: one ``[bases x inputs, outputs]`` after them, or one
+            ``[inputs, outputs]`` before each.
+        between: tensors between the two.
+    """
+
+    bases: tuple[str, ...]
+    coefficients: tuple[str, ...]
+    between: tuple[str, ...]
+
+
+def over_frames(graph: HopGraph) -> list[Node]:
+    """Convolutions that read a tensor of this hop and of earlier ones."""
+    found = []
+    for node in graph.nodes:
+        read = graph[node.inputs[0]] if node.op == "conv" else None
+        if read is not None and read.op == "concat":
+            delays = [graph[name] for name in read.inputs if graph[name].op == "delay"]
+            if delays and {*read.inputs} == {*(d.name for d in delays), *delays[0].inputs}:
+                found.append(node)
+    return found
+
+
+def bases_first(graph: HopGraph, conv: Node, count: int) -> HopGraph:
+    """Let a convolution over frames be depthwise ones, side by side, and a product of them all."""
+    read, bands, channels = conv.inputs[0], conv.shape[0], _frame_channels(graph, conv)
+    shape, matrix = (bands, channels), str(conv.matrix)
+    depthwise = [
+        Node(
+            f"{conv.name}_basis{k}",
+            "depthwise",
+            (read,),
+            shape,
+            role=f"{conv.name}_bases",
+            matrix=f"{matrix}_basis{k}",
+            kernel=conv.kernel,
+        )
+        for k in range(1, count + 1)
+    ]
+    names = tuple(node.name for node in depthwise)
+    together = Node(f"{conv.name}_bases", "concat", names, (bands, count * channels))
+    product = dataclasses.replace(conv, op="product", inputs=(together.name,), kernel=1)
+    return _instead(graph, conv, [*depthwise, together, product])
+
+
+def coefficients_first(graph: HopGraph, conv: Node, count: int) -> HopGraph:
+    """Let a convolution over frames be products, a depthwise convolution of each, and their sum."""
+    read, bands, channels = conv.inputs[0], conv.shape[0], _frame_channels(graph, conv)
+    hops = frames(graph, conv)
+    every, matrix = f"{conv.name}_frames", str(conv.matrix)
+    nodes = [Node(every, "reshape", (read,), (bands * hops, channels))]
+    parts = []
+    for k in range(1, count + 1):
+        product = Node(
+            f"{conv.name}_coefficients{k}",
+            "product",
+            (every,),
+            (bands * hops, conv.channels),
+            role=f"{conv.name}_coefficients",
+            matrix=f"{matrix}_coefficients{k}",
+        )
+        beside = Node(
+            f"{conv.name}_beside{k}", "reshape", (product.name,), (bands, hops * conv.channels)
+        )
+        part = Node(
+            f"{conv.name}_basis{k}",
+            "depthwise",
+            (beside.name,),
+            conv.shape,
+            role=f"{conv.name}_parts",
+            matrix=f"{matrix}_basis{k}",
+            kernel=conv.kernel,
+        )
+        nodes += [product, beside, part]
+        parts.append(part.name)
+    for k, name in enumerate(parts[1:-1], start=2):
+        added, role = f"{conv.name}_sum{k}", f"{conv.name}_parts"
+        nodes.append(Node(added, "add", (parts[0], name), conv.shape, role=role))
+        parts[0] = added
+    last = (parts[0], parts[-1])
+    nodes.append(dataclasses.replace(conv, op="add", inputs=last, kernel=1, matrix=None))
+    return _instead(graph, conv, nodes)
+
+
+def factored(graph: HopGraph) -> list[Factored]:
+    """All convolutions in the form of `bases_first` or `coefficients_first`."""
+    after: dict[str, list[Node]] = {}
+    before: dict[str, list[tuple[Node, Node]]] = {}
+    for node in graph.nodes:
+        source = graph[node.inputs[0]] if node.op == "depthwise" else node
+        if source.channels == node.channels:
+            continue
+        made = graph[source.inputs[0]]
+        (reader, *others) = graph.readers(node.name)
+        if (source.op, made.op) == ("reshape", "product"):
+            before.setdefault(made.inputs[0], []).append((node, made))
+        elif reader.op == "concat" and not others:
+            after.setdefault(reader.name, []).append(node)
+    found = []
+    for together, parts in after.items():
+        (product,) = graph.readers(together)
+        found.append(Factored(_matrices(parts), _matrices([product]), _names(parts)))
+    for pairs in before.values():
+        parts, products = [part for part, _ in pairs], [product for _, product in pairs]
+        found.append(Factored(_matrices(parts), _matrices(products), _names(products)))
+    return found
+
+
+def _matrices(nodes: list[Node]) -> tuple[str, ...]:
+    return tuple(str(node.matrix) for node in nodes)
+
+
+def _names(nodes: list[Node]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes)
+
+
+def frames(graph: HopGraph, conv: Node) -> int:
+    """How many hops a convolution over frames reads."""
+    return graph[conv.inputs[0]].channels // _frame_channels(graph, conv)
+
+
+def _frame_channels(graph: HopGraph, conv: Node) -> int:
+    """Channels of one of the frames that a convolution reads."""
+    read = graph[conv.inputs[0]]
+    return min(graph[name].channels for name in read.inputs)
+
+
+def _instead(graph: HopGraph, node: Node, nodes: list[Node]) -> HopGraph:
+    """The graph with other nodes in the place of one."""
+    at = graph.nodes.index(node)
+    everything = (*graph.nodes[:at], *nodes, *graph.nodes[at + 1 :])
+    return dataclasses.replace(graph, nodes=everything)

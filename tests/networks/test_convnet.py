@@ -84,7 +84,7 @@ def masks_of(trained: Trained, seed: int) -> np.ndarray:
     return stream(TfliteRunner(to_tflite(trained, "net")), features(seed)[0])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 5])
 def test_masked_units_are_removed_and_nothing_changes(seed: int) -> None:
     trained = random_network(seed) if seed else convolutional(1)
     random = np.random.default_rng(seed)
