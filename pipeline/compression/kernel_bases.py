@@ -31,7 +31,7 @@ from pipeline.networks.rewrites import (
 from pipeline.networks.trained import Trained
 from pipeline.quantization.calibration import in_scheme
 from pipeline.quantization.scheme import FLOAT
-from pipeline.training.matrix import Matrix, Restriction
+from pipeline.training.matrix import Matrix
 from pipeline.training.model import SequenceModel
 
 Order = Literal["bases_first", "coefficients_first"]
@@ -125,7 +125,7 @@ class KernelBases:
         self._moving = {}
         for matrix in self._bases:
             self._moving[matrix.name] = _in_turns(matrix)
-            matrix.restrict(_shared(matrix))
+            share_kernel(matrix)
         for matrix in self._coefficients:
             self._moving[matrix.name] = _in_turns(matrix)
         self._schedules = [
@@ -195,15 +195,15 @@ def _in_turns(matrix: Matrix) -> "tf.Variable":
     return moving
 
 
-def _shared(matrix: Matrix) -> Restriction:
-    """All channels that are left have one kernel, the mean of theirs."""
+def share_kernel(matrix: Matrix) -> None:
+    """Let all channels of a depthwise matrix that are left have one kernel, the mean of theirs."""
 
     def restricted(weights: "tf.Tensor") -> "tf.Tensor":
         left = tf.reduce_max(matrix.mask, axis=0)
         mean = tf.reduce_sum(weights, axis=1, keepdims=True) / tf.maximum(tf.reduce_sum(left), 1.0)
         return mean * left
 
-    return restricted
+    matrix.restrict(restricted)
 
 
 def _one_of(graph: HopGraph, name: str, order: Order) -> Factored:

@@ -80,13 +80,17 @@ def _rounded_twice(value: "tf.Tensor", step: float, grid: Grid) -> "tf.Tensor":
 
 
 def weight_scale(weights: "tf.Tensor") -> "tf.Tensor":
-    """Step of one weight matrix: the smallest power of two that reaches its largest magnitude.
+    """Step of one weight matrix: the smallest power of two that reaches its largest magnitude."""
+    return power_of_two_above(tf.maximum(tf.reduce_max(tf.abs(weights)), MIN_WEIGHT) / WEIGHT_LIMIT)
+
+
+def power_of_two_above(value: "tf.Tensor") -> "tf.Tensor":
+    """Smallest power of two that is not below a positive float32.
 
     Adding the largest mantissa carries into the exponent of any float32 that is not a power of
     two already, so clearing the mantissa afterwards rounds up, exactly.
     """
-    smallest = tf.maximum(tf.reduce_max(tf.abs(weights)), MIN_WEIGHT) / WEIGHT_LIMIT
-    bits = tf.bitcast(smallest, tf.int32)
+    bits = tf.bitcast(value, tf.int32)
     return tf.bitcast(tf.bitwise.bitwise_and(bits + MANTISSA, ~MANTISSA), tf.float32)
 
 
