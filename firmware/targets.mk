@@ -3,6 +3,7 @@
 #   make firmware-check  clang-format, clang-tidy
 #   make firmware-test   all checks of the firmware, on this machine and on the virtual board
 #   make firmware-tflm   board images with TensorFlow Lite Micro, for the models of tflite_models/
+#   make firmware-tflm-test  the tflm engine on every processor; TFLM=FOLDER takes a tree that is there
 #   make virtual-demo    enhance a noisy file on the virtual board
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
@@ -27,7 +28,7 @@ TIDY_BOARD = clang-tidy --quiet -p $(FIRMWARE_BUILD)/$(1) --extra-arg=--target=a
 	$(patsubst %,--extra-arg=-isystem%,$(shell arm-none-eabi-g++ -mcpu=$(2) -mfloat-abi=hard \
 	-E -x c++ -v /dev/null 2>&1 | sed -n 's,^ \(/usr[^ ]*\)$$,\1,p')) $(shell find $(3) -name '*.cpp')
 
-.PHONY: firmware firmware-packages firmware-check firmware-test firmware-tflm \
+.PHONY: firmware firmware-packages firmware-check firmware-test firmware-tflm firmware-tflm-test \
 	virtual-demo firmware-results arm-runner
 
 firmware-packages:
@@ -66,6 +67,9 @@ firmware-tflm: firmware
 		"-DTFLM_MODELS=$(subst $(SPACE),;,$(SHIPPED_MODELS))" --log-level=WARNING \
 		&& cmake --build $(FIRMWARE_BUILD)/$(board) &&) true
 
+firmware-tflm-test: firmware-tflm $(TESTS_READY)
+	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/tflm_on_virtual_boards.py
+
 # Arm's prebuilt inference runner, to compare with.
 arm-runner: $(READY)
 	$(BIN)/pip install --quiet --no-deps --require-hashes \
@@ -78,6 +82,7 @@ firmware-test: firmware-check arm-runner $(TESTS_READY)
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
 	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/on_virtual_board.py \
 		tests/boards/commands_on_virtual_board.py
+	@echo "not tested here, since its sources are on neither PyPI nor Debian: the tflm engine (make firmware-tflm-test)"
 
 virtual-demo: firmware
 	$(BIN)/python -m pipeline.boards.demo

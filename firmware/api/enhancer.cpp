@@ -69,12 +69,6 @@ enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
   return code(status);
 }
 
-size_t enhancer_arena_used_bytes(struct enhancer_instance* memory) {
-  const enhancer::Model& model = enhancer::state_of(memory).model;
-  const auto known = static_cast<size_t>(model.engine->arena_bytes(model.package));
-  return known > 0 ? known : model.engine->memory_use().arena_bytes;
-}
-
 enhancer_status enhancer_init(struct enhancer_instance* memory, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes) {
   using namespace enhancer;

@@ -34,8 +34,8 @@ typedef int enhancer_status;
 const char* enhancer_status_name(enhancer_status status);
 
 /* Check a model package, which may lie in flash and is aligned to ENHANCER_ALIGNMENT, and say how
- * large an arena it needs; 0 where only enhancer_init() tells, as with TensorFlow Lite Micro: lend
- * it a large one once, and then what enhancer_arena_used_bytes() says. */
+ * large an arena it needs; 0 where only trying tells, as with TensorFlow Lite Micro: what
+ * enhancer_init() has taken once, it takes always. */
 enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
                                      size_t* arena_bytes);
 
@@ -44,9 +44,6 @@ enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
  * time. */
 enhancer_status enhancer_init(struct enhancer_instance* enhancer, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes);
-
-/* Of the arena, after enhancer_init(). */
-size_t enhancer_arena_used_bytes(struct enhancer_instance* enhancer);
 
 /* Enhance one hop; `in` and `out` may be the same. A fault of the NPU is met with a
  * reset and one more attempt. After an error `out` is the input, unchanged: go on with the next

@@ -37,6 +37,8 @@ target_include_directories(enhancer PUBLIC "${CMAKE_BINARY_DIR}/generated")
 target_compile_definitions(enhancer PUBLIC ENHANCER_HAS_TFLM=1)
 target_link_libraries(enhancer PUBLIC tflm)
 target_sources(application PRIVATE app/tflm_messages.cpp)
+# Asked for before the library that has one of its own.
+target_link_options(application PUBLIC -Wl,--undefined=DebugLog)
 # The C library's formatting refers to files, which are not there.
 target_link_options(enhancer PUBLIC --specs=nosys.specs)
 if(HAS_NPU)

@@ -239,13 +239,6 @@ TEST_F(ApiTest, AFailedPipelinedHopIsRunAgainAndTheNextOneStarted) {
   EXPECT_EQ(out, noisy);
 }
 
-TEST_F(ApiTest, SaysHowMuchOfTheArenaIsUsed) {
-  std::size_t bytes = 0;
-  ASSERT_EQ(enhancer_arena_bytes(package_.data(), package_bytes_, &bytes), 0);
-  ASSERT_EQ(init(sizeof arena_), Error::kNone);
-  EXPECT_EQ(enhancer_arena_used_bytes(&instance_), bytes);
-}
-
 class MicrophoneLoopTest : public ApiTest {
  protected:
   void SetUp() override {

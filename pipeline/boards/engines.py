@@ -32,6 +32,7 @@ from pipeline.boards.deployment import (
     measure,
     package_model,
 )
+from pipeline.boards.energy import BEAT_BYTES, hop_energy_uj
 from pipeline.boards.firmware_image import image_size
 from pipeline.boards.mixtures import board_mixtures
 from pipeline.boards.mps2 import Mps2Board, Mps2Processor
@@ -122,7 +123,13 @@ def check(
         package = package_model(deployed, Path(scratch), target, engine=engine, front_end=front_end)
     measured = measure(open_board(engine, processor, target), package, noisy)
     agreement = compare_with_host(measured.result, TfliteRunner(model), front_end, noisy)
-    ticks_per_second = measured.result.log.start.ticks_per_second
+    log = measured.result.log
+    assert log.summary is not None
+    has_npu = log.summary.npu_total_cycles > 0
+    ticks_per_second, done = log.start.ticks_per_second, log.summary.hops
+    dsp = qemu.instructions(measured.cpu_ticks, ticks_per_second)
+    # With an NPU the CPU sleeps: what passes then are no instructions.
+    network = 0.0 if has_npu else qemu.instructions(measured.inference_ticks, ticks_per_second)
     return EngineRow(
         model=model.stem,
         processor=processor,
@@ -134,8 +141,16 @@ def check(
         model_bytes=measured.package_bytes,
         arena_bytes=measured.arena_bytes,
         npu_cycles=measured.npu_cycles,
-        dsp_instructions=qemu.instructions(measured.cpu_ticks, ticks_per_second),
-        network_instructions=qemu.instructions(measured.inference_ticks, ticks_per_second),
+        dsp_instructions=dsp,
+        network_instructions=network,
+        energy_uj=hop_energy_uj(
+            dsp + network,
+            log.summary.npu_active_cycles / done,
+            get_npu(target.accelerator).macs,
+            (log.summary.axi0_read_beats + log.summary.axi0_write_beats) / done,
+            # A network on the CPU reads its whole file once a hop.
+            log.summary.axi1_read_beats / done if has_npu else measured.package_bytes / BEAT_BYTES,
+        ),
     )
 
 

@@ -80,7 +80,7 @@ class Summary(_Report):
 
 
 class Message(_Report):
-    """Words of TensorFlow Lite Micro or of Arm's driver, any number of times."""
+    """Words of TensorFlow Lite Micro, any number of times."""
 
     type: Literal["message"]
     text: str

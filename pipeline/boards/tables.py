@@ -67,7 +67,7 @@ class EngineRow:
     """One model through one engine on one processor: what differs, sizes, and means of a hop.
 
     `dsp_instructions` are those of features and synthesis. `network_instructions` count nothing
-    where there is an NPU: the CPU sleeps meanwhile.
+    where there is an NPU: the CPU sleeps meanwhile. The energy is that of `pipeline.boards.energy`.
     """
 
     model: str
@@ -82,6 +82,7 @@ class EngineRow:
     npu_cycles: float
     dsp_instructions: float
     network_instructions: float
+    energy_uj: float
 
 
 def engine_table(rows: Sequence[EngineRow]) -> Table:
@@ -89,7 +90,7 @@ def engine_table(rows: Sequence[EngineRow]) -> Table:
     lines = []
     for row in rows:
         has_npu = row.npu_cycles > 0
-        network = 0 if has_npu else row.network_instructions
+        network = row.network_instructions
         a_second = (network + row.dsp_instructions) * RATE_HZ / HOP_SAMPLES
         cells = (
             f"{row.mask_values:,}",
@@ -102,6 +103,7 @@ def engine_table(rows: Sequence[EngineRow]) -> Table:
             "-" if has_npu else f"{network:,.0f}",
             f"{row.dsp_instructions:,.0f}",
             f"{a_second / 1e6:.1f}",
+            f"{row.energy_uj:.1f}",
         )
         lines.append((row.model, row.processor, row.engine, *cells))
     columns = (
@@ -110,6 +112,7 @@ def engine_table(rows: Sequence[EngineRow]) -> Table:
         *("Arena, bytes", "NPU cycles (emulator)", "CPU instructions of the network (virtual)"),
         "of features and synthesis (virtual)",
         "CPU instructions a second, millions (virtual)",
+        "Energy, µJ (estimate)",
     )
     return Table.of("", columns, lines, texts=3)
 
