@@ -24,7 +24,7 @@ extern "C" {
 
 /* Working memory of the CPU, best in the fastest RAM; the content is the library's. */
 struct enhancer_instance {
-  uint64_t opaque[3584];
+  uint64_t opaque[3840];
 };
 
 /* 0, or a code of docs/firmware.md. */
