@@ -6,7 +6,8 @@ of 8 by 8 over hops and channels, of which those of the largest sums of magnitud
 beside their numbers; gradients of activations are exact.
 
 Activations of a network trained in integers lie on grids of 8 or 16 bits, so they are stored as
-those integers: a quarter or half of the memory for the same gradients, blocks or not.
+those integers, for the same gradients. What else of a graph holds activations until its backward
+pass is not touched: `pipeline.training.peak_memory` measures what all of it takes.
 """
 
 import dataclasses
