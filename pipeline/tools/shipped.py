@@ -3,9 +3,11 @@
 ``python -m pipeline.shipped save`` copies a run's models and what its training stages reported to
 ``tflite_models/``; ``python -m pipeline.shipped restore`` makes a run directory from them in which
 train and compress count as done, so that `pipeline.run` goes on with conversion, compilation and
-evaluation.
+evaluation. The dense network is called "dense" there; ``--dense NAME`` calls it otherwise, beside
+the one of another run.
 """
 
+import argparse
 import json
 import shutil
 import sys
@@ -14,7 +16,7 @@ from typing import Any
 
 from pipeline.artefacts import RunDir, write_json
 from pipeline.cli import parse, reported_errors
-from pipeline.config import Config
+from pipeline.config import DENSE, Config
 from pipeline.deployed import Deployed
 from pipeline.errors import InputError
 from pipeline.models import Model, models
@@ -25,13 +27,20 @@ FOLDER = Path("tflite_models")
 STAGES = ("compress", "convert", "compile")
 
 
-def save(config: Config, run_dir: RunDir, folder: Path) -> None:
-    """Copy every network, trained and converted, each with a card, to ``folder``."""
+def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> None:
+    """Copy every network, trained and converted, each with a card, to ``folder``.
+
+    Args:
+        config: settings of the run.
+        run_dir: what it made.
+        folder: where to.
+        dense: name of the dense network there.
+    """
     folder.mkdir(exist_ok=True)
     trained = run_dir.card("train")
-    shutil.copy(run_dir.dense, folder)
+    shutil.copy(run_dir.dense, folder / f"{dense}.safetensors")
     write_json(
-        folder / "dense.card.json",
+        folder / f"{dense}.card.json",
         {
             "seed": config.seed,
             "config": trained.config,
@@ -57,8 +66,10 @@ def save(config: Config, run_dir: RunDir, folder: Path) -> None:
         )
 
 
-def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
+def restore(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> None:
     """Fill in train and compress from ``folder``; the corpus is prepared first if need be.
+
+    Arguments are those of `save`.
 
     Raises:
         InputError: a model or card is missing or damaged; names the file.
@@ -66,9 +77,8 @@ def restore(config: Config, run_dir: RunDir, folder: Path) -> None:
     prepare.run(config, run_dir)
 
     def trained(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
-        name = run_dir.dense.name
-        Trained.load(folder / name).save(work_dir / name)
-        return _card(folder, "dense")["results"]
+        Trained.load(folder / f"{dense}.safetensors").save(work_dir / run_dir.dense.name)
+        return _card(folder, dense)["results"]
 
     def compressed(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
         name = run_dir.weights(model.name).name
@@ -95,9 +105,12 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in actions:
         raise SystemExit(f"usage: python -m pipeline.shipped {{{','.join(actions)}}} [settings]")
     action = sys.argv.pop(1)
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--dense", default=DENSE)
+    options, sys.argv[1:] = own.parse_known_args()
     config, run_dir, _ = parse(f"python -m pipeline.shipped {action}", __doc__ or "")
     with reported_errors():
-        actions[action](config, run_dir, FOLDER)
+        actions[action](config, run_dir, FOLDER, options.dense)
     print(f"{action}: {FOLDER if action == 'save' else run_dir.root}")
 
 

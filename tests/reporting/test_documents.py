@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 DOCUMENTS = [Path("README.md"), Path("docs/results.md")]
-POINTS, MODELS = Path("docs/study/points"), Path("tflite_models")
+MODELS = Path("tflite_models")
+POINTS = {path.stem: path for path in Path("docs").glob("*/points/*.json")}
 COLUMNS = {
     "SI-SDR, dB": ("si_sdr_db", 2),
     "SDR, dB": ("sdr_db", 2),
@@ -41,7 +42,7 @@ def test_tables_of_models_say_what_points_and_cards_say(document: Path) -> None:
     for name, cells in tables(document):
         if not (MODELS / f"{name}.card.json").exists():
             continue
-        quality = load(POINTS / f"{name}.json")["quality"]
+        quality = load(POINTS[name])["quality"]
         compiled = load(MODELS / f"{name}.card.json")["compile"]["Shared_Sram"]
         expected = {
             heading: f"{quality[metric]['mean']:.{digits}f}"

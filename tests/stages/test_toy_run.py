@@ -242,17 +242,18 @@ def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
 
 def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Path) -> None:
     """Without training: the same TFLite bytes come out again."""
-    shipped.save(config, toy, tmp_path / "models")
+    shipped.save(config, toy, tmp_path / "models", dense="start")
+    assert (tmp_path / "models" / "start.card.json").is_file()
     run_dir = RunDir(tmp_path / "run")
     shutil.copytree(toy.path("prepare"), run_dir.path("prepare"), copy_function=os.link)
-    shipped.restore(config, run_dir, tmp_path / "models")
+    shipped.restore(config, run_dir, tmp_path / "models", dense="start")
     convert.run(config, run_dir)
     for variant in config.compress.variants:
         again, saved = run_dir.tflite(variant.name), tmp_path / "models"
         assert again.read_bytes() == (saved / f"{variant.name}.tflite").read_bytes()
     (tmp_path / "models" / "dense-int8.card.json").write_text("{")
     with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a readable model card"):
-        shipped.restore(config, run_dir, tmp_path / "models")
+        shipped.restore(config, run_dir, tmp_path / "models", dense="start")
 
 
 def test_cards_are_plain_json(toy: RunDir) -> None:
