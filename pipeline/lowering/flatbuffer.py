@@ -280,24 +280,23 @@ class Graph:
         self._operator("CONCATENATION", tensors, (y,), axis=axis, fusedActivationFunction=0)
         return y
 
-    def slice(self, x: Tensor, begin: int, end: int, *, name: str) -> Tensor:
-        """Take x[..., begin:end]; the NPU reads it in place."""
-        if not 0 <= begin < end <= x.shape[-1]:
+    def slice(self, x: Tensor, begin: int, end: int, *, name: str, axis: int = -1) -> Tensor:
+        """Take [begin:end] of an axis, the last one as it is; the NPU reads it in place."""
+        axis %= len(x.shape)
+        if not 0 <= begin < end <= x.shape[axis]:
             raise self._error(f"{name!r} takes [{begin}:{end}] of {x.name!r} {list(x.shape)}")
-        y = self._activation(name, (*x.shape[:-1], end - begin), x.dtype, x.scale, x.zero_point)
-        leading = len(x.shape) - 1
-        bounds = {
-            "begin": [0] * leading + [begin],
-            "end": [*x.shape[:-1], end],
-            "strides": [1] * len(x.shape),
-        }
-        whole = (1 << leading) - 1  # Leading axes whole, whatever batch the input is resized to.
+        shape, first, last = list(x.shape), [0] * len(x.shape), list(x.shape)
+        shape[axis], first[axis], last[axis] = end - begin, begin, end
+        y = self._activation(name, tuple(shape), x.dtype, x.scale, x.zero_point)
+        bounds = {"begin": first, "end": last, "strides": [1] * len(x.shape)}
+        # Other axes whole, whatever batch the input is resized to.
+        others = ((1 << len(x.shape)) - 1) & ~(1 << axis)
         self._operator(
             "STRIDED_SLICE",
             (x, *(self._indices(f"{name}/{part}", values) for part, values in bounds.items())),
             (y,),
-            beginMask=whole,
-            endMask=whole,
+            beginMask=others,
+            endMask=others,
         )
         return y
 

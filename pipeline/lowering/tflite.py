@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.lowering.flatbuffer import Activation, Graph, Tensor
 from pipeline.lowering.windows import Window, cheapest_windows, whole
-from pipeline.networks.graph import HopGraph, Node
+from pipeline.networks.graph import HopGraph, Node, Shape
 from pipeline.networks.trained import Trained
 from pipeline.quantization.scheme import STORED_STEPS, Grid, half_away, integer_steps
 
@@ -70,7 +70,7 @@ def to_tflite(trained: Trained, name: str, cut: Cut = cheapest_windows) -> bytes
     scheme = trained.scheme
     if not scheme.quantize_weights:
         raise InputError(f"{name}: trained in scheme {scheme.name!r}; run the compress stage first")
-    return _Writer(trained, name, cut).write()
+    return Writer(trained, name, cut).write()
 
 
 def window_suffix(window: Window) -> str:
@@ -78,25 +78,35 @@ def window_suffix(window: Window) -> str:
     return f"[{window.out_begin},{window.in_begin}]"
 
 
-class _Writer:
+class Writer:
+    """Writes a network node by node; what is of this hop alone is in methods of its own."""
+
     def __init__(self, trained: Trained, name: str, cut: Cut) -> None:
         self._trained, self._cut = trained, cut
         self._file = Graph(name)
         self._tensors: dict[str, Tensor] = {}
 
     def write(self) -> bytes:
+        """The file."""
         graph = self._trained.graph
         roles = graph.roles()
         for node in graph.nodes:
             if node.name not in self._tensors:
                 self._write(graph, node, self._grid(node, roles[node.name]))
-        delayed = [node.inputs[0] for node in graph.nodes if node.op == "delay"]
-        outputs = [graph.output, *(becomes for _, becomes in graph.next_state), *delayed]
-        outputs += [graph.gate] if graph.gate is not None else []
-        for name in dict.fromkeys(outputs):
-            if graph[name].op != "input":
-                self._file.output(self._tensors[name])
+        for tensor in self._outputs(graph):
+            self._file.output(tensor)
         return self._file.to_bytes()
+
+    def _outputs(self, graph: HopGraph) -> list[Tensor]:
+        delayed = [node.inputs[0] for node in graph.nodes if node.op == "delay"]
+        names = [graph.output, *(becomes for _, becomes in graph.next_state), *delayed]
+        names += [graph.gate] if graph.gate is not None else []
+        return [self._tensors[name] for name in dict.fromkeys(names) if graph[name].op != "input"]
+
+    def _shape(self, shape: Shape) -> tuple[int, ...]:
+        """Of the TFLite tensor: ``[1, channels]``, or four axes, of which the first are 1."""
+        axes = 2 if len(shape) == 1 else 4
+        return (1,) * (axes - len(shape)) + shape
 
     def _grid(self, node: Node, role: str | None) -> Grid:
         grid = self._trained.scheme.grid(role)
@@ -109,7 +119,7 @@ class _Writer:
         x = [self._tensors[i] for i in node.inputs]
         scale: Any = {"scale": grid.scale, "zero_point": grid.zero_point}
         if node.op in ("input", "state", "delay"):
-            y = file.input(name, _shape(node), grid.dtype, **scale)
+            y = file.input(name, self._shape(node.shape), grid.dtype, **scale)
         elif node.op == "concat":
             y = file.concatenation(x, name=name)
         elif node.op == "slice":
@@ -119,9 +129,9 @@ class _Writer:
                 return
             y = file.slice(x[0], node.begin, node.begin + node.channels, name=name)
         elif node.op == "reshape":
-            y = file.reshape(x[0], _shape(node), name=name)
+            y = file.reshape(x[0], self._shape(node.shape), name=name)
         elif node.op == "transpose":
-            moved = len(_shape(node)) - len(node.shape)
+            moved = len(self._shape(node.shape)) - len(node.shape)
             order = [*range(moved), *(moved + axis for axis in node.order)]
             y = file.transpose(x[0], order, name=name)
         elif node.op == "requantize":
@@ -202,7 +212,7 @@ class _Writer:
         column = self._file.depthwise_convolution(
             x, *constants, name=f"{name}_column", activation=activation, stride=taps, **scale
         )
-        return self._file.reshape(column, _shape(node), name=name)
+        return self._file.reshape(column, self._shape(node.shape), name=name)
 
     def _constants(
         self,
@@ -219,12 +229,6 @@ class _Writer:
         rounded = STORED_STEPS * half_away(bias.astype(np.float64) / step)
         integers: NDArray[np.integer] = rounded.astype(np.int32 if x.dtype == "int8" else np.int64)
         return weights, self._file.constant(f"{node.matrix}_bias{place}", integers, bias_scale)
-
-
-def _shape(node: Node) -> tuple[int, ...]:
-    """Of the TFLite tensor: ``[1, channels]``, or four axes, of which the first are 1."""
-    axes = 2 if len(node.shape) == 1 else 4
-    return (1,) * (axes - len(node.shape)) + node.shape
 
 
 def _activation(node: Node) -> Activation:
