@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement_of_views import assert_all_agree, in_integers
-from brief_training import briefly_trained
 
 from pipeline.compression.method import Method
 from pipeline.compression.methods.cluster import Cluster
@@ -18,6 +17,7 @@ from pipeline.networks.convnet import ConvNet
 from pipeline.networks.settings import NetworkSettings
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.networks.trained import Trained, untrained
+from tests.compression.few_steps import LONGER, trained_with
 from tests.small_networks import front_end, trained_looking
 
 CONVNET = ConvNet(network="convnet", bands=32, outer_channels=16, channels=16, blocks=2)
@@ -45,7 +45,7 @@ def test_few_integers_are_the_same_everywhere(
     settings: NetworkSettings, methods: list[Method], tmp_path: Path
 ) -> None:
     start = started(settings)
-    trained = briefly_trained(start, methods)
+    trained, _ = trained_with(methods, start, seed=3, plan=LONGER)
     assert distinct_integers(trained) < distinct_integers(start)
     assert_all_agree(trained, tmp_path, 3)
 

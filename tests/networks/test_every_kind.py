@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement_of_views import assert_all_agree, in_integers
-from brief_training import briefly_trained
 from kinds import KINDS, network
 
 from pipeline.compression.method import Method
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
+from tests.compression.few_steps import LONGER, trained_with
 
 METHODS: dict[str, Method] = {
     "weights": Prune(do="prune", sparsity=0.5),
@@ -26,7 +26,7 @@ def test_a_compressed_network_is_the_same_everywhere(
     kind: str, method: str, tmp_path: Path
 ) -> None:
     start = in_integers(network(KINDS[kind](), 3), 3)
-    trained = briefly_trained(start, [METHODS[method]])
+    trained, _ = trained_with([METHODS[method]], start, seed=3, plan=LONGER)
     kept = sum(
         np.count_nonzero(trained.arrays[f"{name}/kernel"] * trained.arrays[f"{name}/mask"])
         for name in trained.graph.matrices()
