@@ -8,7 +8,8 @@
 #   make firmware-results  tables of size, cost and quality of every model on the virtual board;
 #                        CORPUS=FOLDER takes the test mixtures of a prepared corpus
 # They need Debian 12; missing packages are installed (with sudo unless root). Those with tflm also
-# need GitHub and Arm's GitLab, from which the pinned sources come. READY is the top makefile's stamp of the Python environment in BIN, TESTS_READY the one of what tests need.
+# need GitHub and Arm's GitLab, from which the pinned sources come. READY is the top makefile's stamp
+# of the Python environment in BIN, TESTS_READY the one of what tests need.
 
 BIN ?= .venv/bin
 FIRMWARE_BUILD := build/firmware
@@ -19,8 +20,8 @@ CMSIS_DSP := $(abspath $(FIRMWARE_BUILD)/cmsis_dsp)
 FIRMWARE_SOURCES := $(shell find firmware -name '*.cpp' -o -name '*.c' -o -name '*.h')
 # The engine that needs TensorFlow Lite Micro's headers is checked where those are: docker/.
 TIDY_HOST_SOURCES := $(shell find firmware/api firmware/app firmware/examples firmware/base firmware/dsp firmware/engine/npu \
-	firmware/model firmware/platform/host firmware/report firmware/virtual -name '*.c*' \
-	! -name tflm_messages.cpp)
+	firmware/model firmware/platform/host firmware/report firmware/virtual \
+	\( -name '*.c' -o -name '*.cpp' \) ! -name tflm_messages.cpp)
 # Boards without an engine of their own in this build are compiled all the same.
 BOARDS := corstone300 mps2-m7 mps2-m4 alif-e7
 # Sources with the flags of the CPU they are compiled for.
