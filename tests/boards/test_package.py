@@ -41,7 +41,11 @@ def test_npu_package_holds_the_compiled_model(compiled: Compiled) -> None:
         memory_timing=HIGH_END_EMBEDDED,
     )
     sections = read_sections(package.content)
-    assert sections.keys() == set(Section) - {Section.TFLITE, Section.DELAYS}
+    assert sections.keys() == set(Section) - {
+        Section.TFLITE,
+        Section.DELAYS,
+        Section.PACKED_WEIGHTS,
+    }
     assert sections[Section.NPU_WEIGHTS] == compiled.vela.read_only
     stream = np.frombuffer(sections[Section.NPU_STREAM], "<u4")
     assert tuple(stream) == compiled.vela.command_words
