@@ -20,6 +20,12 @@ FLOAT_BYTES = 4
 PLOTTED_METRICS: tuple[Metric, ...] = ("si_sdri_db", "pesq_wb")
 
 
+def plotted_metrics(results: Results) -> list[Metric]:
+    """Those of `PLOTTED_METRICS` that there are scores of; PESQ needs a package of its own."""
+    systems = results.evaluate.systems.values()
+    return [m for m in PLOTTED_METRICS if any(s.overall[m].mean is not None for s in systems)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """What was compressed.
@@ -83,6 +89,7 @@ def render(
     summaries = story.summaries(results, left, float_bytes, HOP_SAMPLES / RATE_HZ * 1e6)
     smallest = results.smallest()
     compiled = results.compile[smallest][results.memory_modes[0]]
+    plotted = plotted_metrics(results)
     return environment.get_template("page.html.j2").render(
         style=Markup((resources / "page.css").read_text(encoding="utf-8")),
         script=Markup((resources / "page.js").read_text(encoding="utf-8")),
@@ -98,11 +105,11 @@ def render(
         dense_gain=results.evaluate.systems[DENSE_FLOAT].overall["si_sdri_db"],
         overview=tables.overview(results),
         quality=tables.quality(results),
-        per_snr=[tables.per_snr(results, metric) for metric in PLOTTED_METRICS],
+        per_snr=[tables.per_snr(results, metric) for metric in plotted],
         size=tables.size(results),
         cost=tables.cost(results),
         on_target=tables.on_target(results),
-        snr_charts=[charts.quality_by_snr(results, metric) for metric in PLOTTED_METRICS],
+        snr_charts=[charts.quality_by_snr(results, metric) for metric in plotted],
         training_charts=charts.training_curves(results),
         cycle_charts=charts.cycles_by_layer(results),
         sparsity_maps={name: _maps(kept) for name, kept in network.kept.items()},

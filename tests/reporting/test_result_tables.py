@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from synthetic_run import MODES, all_results
 
-from pipeline.reporting import charts, story, tables
+from pipeline.reporting import charts, page, story, tables
 from pipeline.reporting.results import Results, ResultsError, read_results
 
 Cards = dict[str, dict[str, Any]]
@@ -110,6 +110,16 @@ def test_quality_says_how_sure_and_over_how_many_clips() -> None:
     assert "120 test mixtures" in table.caption
     assert column(table, "PESQ-WB")["Noisy input"] == "1.23 ± 0.05 (118 clips)"
     assert column(table, "STOI")["Noisy input"].startswith(tables.NO_VALUE)
+
+
+def test_what_nobody_was_scored_by_is_not_plotted() -> None:
+    def without_pesq(c: Cards) -> None:
+        for system in c["evaluate"]["systems"].values():
+            nothing = {"mean": None, "standard_error": None, "valid": 0, "total": 120}
+            system["overall"]["pesq_wb"] = nothing
+
+    assert page.plotted_metrics(read()) == ["si_sdri_db", "pesq_wb"]
+    assert page.plotted_metrics(read(without_pesq)) == ["si_sdri_db"]
 
 
 def test_per_snr_columns_ascend() -> None:
