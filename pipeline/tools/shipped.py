@@ -8,6 +8,7 @@ the one of another run.
 """
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
@@ -51,7 +52,8 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
     for variant in config.compress.variants:
         converted = Deployed.load(run_dir.tflite(variant.name))
         cards = {stage: run_dir.card(f"{stage}/{variant.name}") for stage in STAGES}
-        shutil.copy(run_dir.weights(variant.name), folder)
+        weights = run_dir.weights(variant.name)
+        as_deployed(Trained.load(weights)).save(folder / weights.name)
         Deployed.write(
             folder / converted.tflite.name,
             converted.tflite.read_bytes(),
@@ -64,6 +66,14 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
             }
             | {stage: card.results for stage, card in cards.items()},
         )
+
+
+def as_deployed(trained: Trained) -> Trained:
+    """The network with the kernels that its integers stand for: a quarter of the bytes."""
+    model = trained.build()
+    for matrix in model.matrices:
+        matrix.kernel.assign(matrix.value())
+    return dataclasses.replace(trained, arrays=model.get_arrays())
 
 
 def restore(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> None:

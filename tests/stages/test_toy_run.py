@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pipeline.artefacts import Card, RunDir
 from pipeline.config import Config, load
@@ -251,6 +252,9 @@ def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Pat
     for variant in config.compress.variants:
         again, saved = run_dir.tflite(variant.name), tmp_path / "models"
         assert again.read_bytes() == (saved / f"{variant.name}.tflite").read_bytes()
+        stored = load_file(saved / f"{variant.name}.safetensors")
+        kernels = [array.dtype for name, array in stored.items() if name.endswith("/kernel")]
+        assert kernels and set(kernels) == {np.dtype(np.int8)}
     (tmp_path / "models" / "dense-int8.card.json").write_text("{")
     with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a readable model card"):
         shipped.restore(config, run_dir, tmp_path / "models", dense="start")
