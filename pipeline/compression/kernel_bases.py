@@ -1,8 +1,9 @@
 """Convolutions over frames as few kernels that all channels share, and their coefficients.
 
 After PENNI (Li et al., 2020): a layer's kernels, one of `taps` numbers for every pair of an input
-and an output, are combinations of few basis kernels. The NPU runs them as depthwise convolutions
-beside a product, bases first; the other order is ESCALATE's (Li et al., 2021).
+and an output, are combinations of few basis kernels. The NPU runs them as one convolution and a
+product, bases first; the other order, with a depthwise convolution of every basis, is ESCALATE's
+(Li et al., 2021).
 
 Reconstructed: the start is a singular value decomposition of the kernels as they are, not of
 centred ones, which would lose the mean; every value between the two stages is scaled to the same
@@ -10,6 +11,7 @@ range, so that the grid they share serves all bases alike.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -65,12 +67,13 @@ def with_bases(
         bias = arrays.pop(f"{conv.matrix}/bias")
         shared, coefficients = decomposed(kernel, count, bases)
         new = _one_of(graph, conv.name, order)
-        for name, basis in zip(new.bases, shared, strict=True):
-            channels = graph.matrices()[name][1]
-            arrays |= _matrix(name, np.repeat(basis[:, None], channels, axis=1))
         if order == "bases_first":
-            arrays |= _matrix(new.coefficients[0], np.vstack(coefficients), bias)
+            arrays |= _matrix(new.bases[0], shared.T)
+            beside = np.stack(coefficients, axis=1).reshape(-1, kernel.shape[1])
+            arrays |= _matrix(new.coefficients[0], beside, bias)
         else:
+            for name, basis in zip(new.bases, shared, strict=True):
+                arrays |= _matrix(name, np.repeat(basis[:, None], kernel.shape[1], axis=1))
             for name, part in zip(new.coefficients, coefficients, strict=True):
                 arrays |= _matrix(name, part)
             arrays[f"{new.bases[0]}/bias"] = bias
@@ -123,11 +126,9 @@ class KernelBases:
         self._layers = [[by_name[name] for name in layer.coefficients] for layer in found]
         self._given: Masks = given_masks(model)
         self._moving = {}
-        for matrix in self._bases:
+        for matrix in (*self._bases, *self._coefficients):
             self._moving[matrix.name] = _in_turns(matrix)
-            share_kernel(matrix)
-        for matrix in self._coefficients:
-            self._moving[matrix.name] = _in_turns(matrix)
+        share_kernels(model)
         self._schedules = [
             _schedule(weak_share(layer, deviations), end_step, every_steps)
             for layer in self._layers
@@ -195,15 +196,22 @@ def _in_turns(matrix: Matrix) -> "tf.Variable":
     return moving
 
 
-def share_kernel(matrix: Matrix) -> None:
-    """Let all channels of a depthwise matrix that are left have one kernel, the mean of theirs."""
+def share_kernels(model: SequenceModel) -> None:
+    """Let all channels of a depthwise basis that are left have one kernel, the mean of theirs."""
+    depthwise = {node.matrix for node in model.graph.nodes if node.op == "depthwise"}
+    bases = {name for layer in factored(model.graph) for name in layer.bases}
 
-    def restricted(weights: "tf.Tensor") -> "tf.Tensor":
-        left = tf.reduce_max(matrix.mask, axis=0)
-        mean = tf.reduce_sum(weights, axis=1, keepdims=True) / tf.maximum(tf.reduce_sum(left), 1.0)
-        return mean * left
+    def shared(matrix: Matrix) -> Callable[["tf.Tensor"], "tf.Tensor"]:
+        def restricted(weights: "tf.Tensor") -> "tf.Tensor":
+            left = tf.reduce_max(matrix.mask, axis=0)
+            count = tf.maximum(tf.reduce_sum(left), 1.0)
+            return tf.reduce_sum(weights, axis=1, keepdims=True) / count * left
 
-    matrix.restrict(restricted)
+        return restricted
+
+    for matrix in model.matrices:
+        if matrix.name in depthwise & bases:
+            matrix.restrict(shared(matrix))
 
 
 def _one_of(graph: HopGraph, name: str, order: Order) -> Factored:
@@ -222,20 +230,29 @@ def _spread(trained: Trained, order: Order, features: NDArray[np.float32]) -> Tr
     found, arrays = factored(trained.graph), dict(trained.arrays)
     names = [name for layer in found for name in layer.between]
     observed = trained.build(FLOAT).observe(features, names)
+
+    def scaled(matrix: str, factors: NDArray[np.float32]) -> None:
+        arrays[f"{matrix}/kernel"] = arrays[f"{matrix}/kernel"] * factors
+
     for layer in found:
-        for k, name in enumerate(layer.between):
-            factor = LARGEST / max(float(np.abs(observed[name].numpy()).max()), EPSILON)
-            first, second = layer.bases[k], layer.coefficients[0]
-            if order == "coefficients_first":
-                first, second = layer.coefficients[k], layer.bases[k]
-                arrays[f"{second}/kernel"] = arrays[f"{second}/kernel"] / np.float32(factor)
-            else:
-                rows = arrays[f"{first}/kernel"].shape[1]
-                kernel = arrays[f"{second}/kernel"].copy()
-                kernel[k * rows : (k + 1) * rows] /= np.float32(factor)
-                arrays[f"{second}/kernel"] = kernel
-            arrays[f"{first}/kernel"] = arrays[f"{first}/kernel"] * np.float32(factor)
+        reach = [np.abs(observed[name].numpy()) for name in layer.between]
+        if order == "bases_first":
+            (basis,), (product,), (values,) = layer.bases, layer.coefficients, reach
+            factors = _factors(values.reshape(-1, values.shape[-1]).max(axis=0))
+            scaled(basis, factors)
+            rows = arrays[f"{product}/kernel"].shape[0] // factors.size
+            scaled(product, np.float32(1) / np.tile(factors, rows)[:, None])
+        else:
+            factors = _factors(np.array([values.max() for values in reach]))
+            for k, factor in enumerate(factors):
+                scaled(layer.coefficients[k], factor)
+                scaled(layer.bases[k], 1 / factor)
     return dataclasses.replace(trained, arrays=arrays)
+
+
+def _factors(reach: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What makes values that reach so far reach `LARGEST`."""
+    return (LARGEST / np.maximum(reach, EPSILON)).astype(np.float32)
 
 
 def _matrix(

@@ -105,6 +105,30 @@ class Method(BaseModel):
         return plan.prune_end + 1 if self.scheduled else 0
 
 
+class Factoring(Method):
+    """A method that puts factors in the place of matrices."""
+
+    @property
+    def kind(self) -> str:
+        return "rank"
+
+    @property
+    def resizes(self) -> bool:
+        return True
+
+
+class Narrowing(Method):
+    """A method that removes channels."""
+
+    @property
+    def kind(self) -> str:
+        return "unit"
+
+    @property
+    def resizes(self) -> bool:
+        return True
+
+
 class Structured(Method):
     """A method that removes or pulls groups of weights."""
 

@@ -192,7 +192,9 @@ class Writer:
         scale: Any = {"scale": grid.scale, "zero_point": grid.zero_point}
         activation = _activation(node)
         if node.op != "depthwise":
-            stored = matrix.weights.reshape(outputs, 1, node.kernel, -1)
+            # Bands lie on the axis before the channels, or before that.
+            across = (1, node.kernel) if len(node.shape) < 3 else (node.kernel, 1)
+            stored = matrix.weights.reshape(outputs, *across, -1)
             constants = self._constants(node, matrix, stored, matrix.bias, x, place)
             return self._file.convolution(
                 x, *constants, name=node.name, activation=activation, **scale

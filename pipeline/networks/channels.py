@@ -60,7 +60,7 @@ class Channels:
             inputs = [self._of[name] for name in node.inputs]
             made = self._of[node.name] = self._axes(node, inputs)
             if node.matrix is not None:
-                columns = made[len(node.shape) - 1].units
+                columns = self._along(made, node.shape, len(node.shape) - 1)
                 if node.op != "depthwise":
                     read = graph[node.inputs[0]].shape
                     rows = self._along(inputs[0], read, len(read) - 1)
@@ -96,7 +96,10 @@ class Channels:
             others = {axis: self._within(u, range(last)) for axis, u in x[0].items()}
             return others | {last: self._fresh(node.channels)}
         if node.op in ("conv", "depthwise"):
-            self._fix(x[0][axis] for axis in x[0] if axis != last)
+            self._fix(x[0][axis] for axis in x[0] if axis == 0)
+            if node.op == "conv" and last > 1:
+                # Each place of the middle axis by itself: its units go through, and stay the only.
+                return {1: self._within(x[0][1], ())} if 1 in x[0] else {}
             if node.op == "conv":
                 return {last: self._fresh(node.channels)}
             hops = self._along(x[0], shapes[0], last).reshape(-1, node.channels)

@@ -50,9 +50,10 @@ class Node:
         shape: of one hop, channels last: ``(channels,)``, ``(bands, channels)`` or
             ``(heads, bands, channels)``.
         role: key of its grid in a numeric scheme; None where operator or input fix it.
-        matrix: of a product (input channels to channels), a convolution over bands (the inputs of
-            neighbouring bands side by side, lowest band first, to channels) or a depthwise one (a
-            row of channels for every neighbour, and of these for every hop side by side).
+        matrix: of a product (input channels to channels), a convolution over bands, the first of
+            two or three axes (the inputs of neighbouring bands side by side, lowest band first, to
+            channels) or a depthwise one (a row of channels for every neighbour, and of these for
+            every hop side by side).
         begin: first channel of a slice.
         order: of a transpose: which axis of its input each axis is.
         transposed: whether a matmul's second operand is read with its last two axes exchanged.
@@ -298,7 +299,7 @@ def _shape(node: Node, x: list[Shape]) -> Shape | None:
     if node.op == "product":
         return (*first[:-1], node.channels)
     if node.op == "conv":
-        return (first[0], node.channels) if len(first) == 2 and node.kernel % 2 else None
+        return (*first[:-1], node.channels) if len(first) > 1 and node.kernel % 2 else None
     if node.op == "depthwise":
         taps, rest = divmod(first[-1], node.channels)
         fits = len(first) == 2 and node.kernel % 2 and not rest and taps <= DEPTHWISE_TAPS
@@ -404,7 +405,7 @@ class Net:
         self, name: str, x: Node, channels: int, kernel: int, role: str | None = None, **how: Any
     ) -> Node:
         """Convolution over bands; with `delay` and `concat`, over time too."""
-        shape = (x.shape[0], channels)
+        shape = (*x.shape[:-1], channels)
         how = {"role": role or name, "matrix": name, "kernel": kernel} | how
         return self._add(name, "conv", (x,), shape, **how)
 

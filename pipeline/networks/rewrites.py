@@ -123,8 +123,9 @@ class Factored:
     """A convolution over frames as few kernels that all its channels share, and coefficients.
 
     Attributes:
-        bases: matrices of the depthwise convolutions ``[bands x frames, channels]``.
-        coefficients: matrices of the products: one ``[bases x inputs, outputs]`` after them, or one
+        bases: the matrix of one convolution ``[bands x frames, bases]``, or those of depthwise ones
+            ``[bands x frames, channels]``.
+        coefficients: the matrix of one product ``[inputs x bases, outputs]`` after it, or of one
             ``[inputs, outputs]`` before each.
         between: tensors between the two.
     """
@@ -147,25 +148,30 @@ def over_frames(graph: HopGraph) -> list[Node]:
 
 
 def bases_first(graph: HopGraph, conv: Node, count: int) -> HopGraph:
-    """Let a convolution over frames be depthwise ones, side by side, and a product of them all."""
-    read, bands, channels = conv.inputs[0], conv.shape[0], _frame_channels(graph, conv)
-    shape, matrix = (bands, channels), str(conv.matrix)
-    depthwise = [
-        Node(
-            f"{conv.name}_basis{k}",
-            "depthwise",
-            (read,),
-            shape,
-            role=f"{conv.name}_bases",
-            matrix=f"{matrix}_basis{k}",
-            kernel=conv.kernel,
-        )
-        for k in range(1, count + 1)
-    ]
-    names = tuple(node.name for node in depthwise)
-    together = Node(f"{conv.name}_bases", "concat", names, (bands, count * channels))
-    product = dataclasses.replace(conv, op="product", inputs=(together.name,), kernel=1)
-    return _instead(graph, conv, [*depthwise, together, product])
+    """Let a convolution over frames be one to few values of every channel, and their product.
+
+    With its frames side by side in the last axis a channel is a place like any other, so that one
+    convolution makes all values of all channels. It costs the NPU less than a depthwise one of
+    every basis does.
+    """
+    bands, channels, name = conv.shape[0], _frame_channels(graph, conv), conv.name
+    hops = frames(graph, conv)
+    apart = Node(f"{name}_hops", "reshape", conv.inputs, (bands, hops, channels))
+    turned = Node(
+        f"{name}_turned", "transpose", (apart.name,), (bands, channels, hops), order=(0, 2, 1)
+    )
+    bases = Node(
+        f"{name}_bases",
+        "conv",
+        (turned.name,),
+        (bands, channels, count),
+        role=f"{name}_bases",
+        matrix=f"{conv.matrix}_bases",
+        kernel=conv.kernel,
+    )
+    beside = Node(f"{name}_beside", "reshape", (bases.name,), (bands, channels * count))
+    product = dataclasses.replace(conv, op="product", inputs=(beside.name,), kernel=1)
+    return _instead(graph, conv, [apart, turned, bases, beside, product])
 
 
 def coefficients_first(graph: HopGraph, conv: Node, count: int) -> HopGraph:
@@ -209,34 +215,27 @@ def coefficients_first(graph: HopGraph, conv: Node, count: int) -> HopGraph:
 
 def factored(graph: HopGraph) -> list[Factored]:
     """All convolutions in the form of `bases_first` or `coefficients_first`."""
-    after: dict[str, list[Node]] = {}
+    found = []
     before: dict[str, list[tuple[Node, Node]]] = {}
     for node in graph.nodes:
-        source = graph[node.inputs[0]] if node.op == "depthwise" else node
-        if source.channels == node.channels:
-            continue
-        made = graph[source.inputs[0]]
-        (reader, *others) = graph.readers(node.name)
-        if (source.op, made.op) == ("reshape", "product"):
-            before.setdefault(made.inputs[0], []).append((node, made))
-        elif reader.op == "concat" and not others:
-            after.setdefault(reader.name, []).append(node)
-    found = []
-    for together, parts in after.items():
-        (product,) = graph.readers(together)
-        found.append(Factored(_matrices(parts), _matrices([product]), _names(parts)))
+        if node.op == "conv" and len(node.shape) == 3:
+            readers = [r for beside in graph.readers(node.name) for r in graph.readers(beside.name)]
+            if [reader.op for reader in readers] == ["product"]:
+                found.append(Factored(_matrices([node]), _matrices(readers), (node.name,)))
+        elif node.op == "depthwise" and graph[node.inputs[0]].channels > node.channels:
+            beside = graph[node.inputs[0]]
+            made = graph[beside.inputs[0]]
+            if (beside.op, made.op) == ("reshape", "product"):
+                before.setdefault(made.inputs[0], []).append((node, made))
     for pairs in before.values():
         parts, products = [part for part, _ in pairs], [product for _, product in pairs]
-        found.append(Factored(_matrices(parts), _matrices(products), _names(products)))
+        names = tuple(product.name for product in products)
+        found.append(Factored(_matrices(parts), _matrices(products), names))
     return found
 
 
 def _matrices(nodes: list[Node]) -> tuple[str, ...]:
     return tuple(str(node.matrix) for node in nodes)
-
-
-def _names(nodes: list[Node]) -> tuple[str, ...]:
-    return tuple(node.name for node in nodes)
 
 
 def frames(graph: HopGraph, conv: Node) -> int:

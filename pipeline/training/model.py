@@ -216,11 +216,12 @@ class SequenceModel(tf_keras.Model):
         """What a node's matrix makes of its input, before anything is added."""
         if node.op == "product":
             return self._linear(tf.matmul, node, x)
-        bands, channels = self.graph[node.inputs[0]].shape
+        bands, *lanes, channels = read = self.graph[node.inputs[0]].shape
 
         def convolution(rows: "tf.Tensor", weights: "tf.Tensor") -> "tf.Tensor":
             if node.op == "conv":
-                kernel = tf.reshape(weights, [1, node.kernel, channels, node.channels])
+                across = [node.kernel, 1] if lanes else [1, node.kernel]
+                kernel = tf.reshape(weights, [*across, channels, node.channels])
                 return tf.nn.conv2d(rows, kernel, 1, "SAME")
             taps, side = channels // node.channels, node.kernel // 2
             rows = tf.reshape(rows, [-1, bands, taps, node.channels])
@@ -228,8 +229,9 @@ class SequenceModel(tf_keras.Model):
             kernel = tf.reshape(weights, [node.kernel, taps, node.channels, 1])
             return tf.nn.depthwise_conv2d(rows, kernel, [1, 1, 1, 1], "VALID")
 
-        sums = self._linear(convolution, node, tf.reshape(x, [-1, 1, bands, channels]))
-        return tf.reshape(sums, [*_leading(x, x.shape.rank - 2), *node.shape])
+        plane = [bands, *lanes] if lanes else [1, bands]
+        sums = self._linear(convolution, node, tf.reshape(x, [-1, *plane, channels]))
+        return tf.reshape(sums, [*_leading(x, x.shape.rank - len(read)), *node.shape])
 
     def _linear(self, product: Product, node: Node, x: "tf.Tensor") -> "tf.Tensor":
         """A product with a node's weights; for the backward pass `x` is kept as `stash` says."""

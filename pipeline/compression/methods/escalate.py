@@ -29,14 +29,13 @@ class Escalate(Method):
             raise InputError("makes coefficients of shared kernels ternary; put penni before it")
 
     def callbacks(self, model: "SequenceModel", plan: Plan) -> "list[Callback]":
-        from pipeline.compression.kernel_bases import share_kernel
+        from pipeline.compression.kernel_bases import share_kernels
         from pipeline.compression.ternary import ternary
         from pipeline.networks.rewrites import factored
 
+        share_kernels(model)
         by_name = {matrix.name: matrix for matrix in model.matrices}
         for layer in factored(model.graph):
-            for name in layer.bases:
-                share_kernel(by_name[name])
             for name in layer.coefficients:
                 by_name[name].restrict(ternary)
         return []

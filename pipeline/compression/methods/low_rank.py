@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compression.method import Method, Positive
+from pipeline.compression.method import Factoring, Method, Positive
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
 from pipeline.networks.rewrites import to_factor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.networks.trained import Trained
 
 
-class LowRank(Method):
+class LowRank(Factoring):
     """Let matrices multiply a basis of few values, made of what they read."""
 
     do: Literal["low_rank"]
@@ -24,14 +24,6 @@ class LowRank(Method):
     matrices: tuple[str, ...] = ()
     """Names, each factored by itself; none: what recurrences multiply, and in a network without
     them every matrix that becomes smaller."""
-
-    @property
-    def kind(self) -> str:
-        return "rank"
-
-    @property
-    def resizes(self) -> bool:
-        return True
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         if any(isinstance(method, LowRank) for method in before):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.compression.method import Method, Plan, Positive
+from pipeline.compression.method import Factoring, Method, Plan, Positive
 from pipeline.errors import InputError
 from pipeline.networks.graph import DEPTHWISE_TAPS, HopGraph
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.training.model import SequenceModel
 
 
-class Penni(Method):
+class Penni(Factoring):
     """Factor convolutions over frames into few shared kernels and coefficients, and prune those.
 
     After PENNI (Li et al., ICML 2020, arXiv 2006.14350); what is reconstructed is said in
@@ -39,14 +39,6 @@ class Penni(Method):
     turn_steps: Positive = 20
     """Steps for which bases rest, then coefficients, until pruning ends."""
 
-    @property
-    def kind(self) -> str:
-        return "rank"
-
-    @property
-    def resizes(self) -> bool:
-        return True
-
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         from pipeline.compression.kernel_bases import taps
         from pipeline.networks.rewrites import frames, over_frames
@@ -57,10 +49,10 @@ class Penni(Method):
         if not found:
             raise InputError("penni factors convolutions over frames, and the network has none")
         for conv in found:
-            if frames(graph, conv) > DEPTHWISE_TAPS:
+            if self.order == "coefficients_first" and frames(graph, conv) > DEPTHWISE_TAPS:
                 raise InputError(
                     f"{conv.name!r} reads {frames(graph, conv)} hops, more than the "
-                    f"{DEPTHWISE_TAPS} of a depthwise convolution; choose a network of fewer taps"
+                    f"{DEPTHWISE_TAPS} of a depthwise convolution; take bases first"
                 )
             if self.bases >= taps(graph, conv):
                 raise InputError(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.compression.method import Method
+from pipeline.compression.method import Method, Narrowing
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class SNP(Method):
+class SNP(Narrowing):
     """Remove channels of queries and keys together, and of values, before training goes on.
 
     After SNP (structured neuron-level pruning, Shim et al., 2024, arXiv 2404.11630). Published are
@@ -40,14 +40,6 @@ class SNP(Method):
         if not (self.pairs or self.values):
             raise ValueError("pairs = 0 and values = 0 remove nothing")
         return self
-
-    @property
-    def kind(self) -> str:
-        return "unit"
-
-    @property
-    def resizes(self) -> bool:
-        return True
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         from pipeline.compression.attention_pruning import attentions

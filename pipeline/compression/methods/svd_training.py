@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.compression.method import Method, Plan, Positive
+from pipeline.compression.method import Factoring, Method, Plan, Positive
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.training.model import SequenceModel
 
 
-class SvdTraining(Method):
+class SvdTraining(Factoring):
     """Train pairs as singular vectors and values, and share a rank out between them.
 
     After SVD training (Yang et al., EDLCV 2020); what is reconstructed is said in
@@ -36,14 +36,6 @@ class SvdTraining(Method):
     """Share of itself by which a typical singular value shrinks or grows at a step."""
     orthogonality: Annotated[float, Field(ge=0, le=0.5)] = 0.01
     """Share of their overlap that singular vectors lose at a step."""
-
-    @property
-    def kind(self) -> str:
-        return "rank"
-
-    @property
-    def resizes(self) -> bool:
-        return True
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         made = [method.rank for method in before if isinstance(method, LowRank)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.compression.method import Method, Plan, Sparsity
+from pipeline.compression.method import Method, Narrowing, Plan, Sparsity
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
 
@@ -57,7 +57,7 @@ class AnalyseLines(_Lines):
         return {"zero_lines": zero_lines(model)}
 
 
-class TPrune(_Lines):
+class TPrune(_Lines, Narrowing):
     """Sharpen the contrast between lines until pruning ends, then remove the weakest.
 
     The pruning run of TPrune (SHS, Mao et al., 2021, doi 10.1145/3446640): the squared sum of line
@@ -71,14 +71,6 @@ class TPrune(_Lines):
     do: Literal["tprune"]
     sparsity: Sparsity
     """Share of the lines removed, of all matrices together."""
-
-    @property
-    def kind(self) -> str:
-        return "unit"
-
-    @property
-    def resizes(self) -> bool:
-        return True
 
     def callbacks(self, model: "SequenceModel", plan: Plan) -> "list[Callback]":
         from pipeline.compression.lines import LineCut

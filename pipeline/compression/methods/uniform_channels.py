@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipeline.compression.method import Method, Plan, Sparsity
+from pipeline.compression.method import Method, Narrowing, Plan, Sparsity
 from pipeline.errors import InputError
 from pipeline.networks.graph import HopGraph
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.training.model import SequenceModel
 
 
-class UniformChannels(Method):
+class UniformChannels(Narrowing):
     """Score channels until pruning ends, then remove the same share of those of every layer.
 
     After UCP (uniform channel pruning, Chang et al., 2020, arXiv 2010.01251). Reconstructed: gates
@@ -30,14 +30,6 @@ class UniformChannels(Method):
     sparsity: Sparsity | None = None
     """Share of every layer's channels removed; none: the published rule, whatever is not above
     0.999 of its layer's mean."""
-
-    @property
-    def kind(self) -> str:
-        return "unit"
-
-    @property
-    def resizes(self) -> bool:
-        return True
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         from pipeline.compression.channel_gates import gated
