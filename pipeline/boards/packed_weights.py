@@ -2,11 +2,11 @@
 
 An entropy coder whose model is learned while it codes, after the idea of OctSqueeze (Huang et al.,
 CVPR 2020) that contexts of a sparse structure predict its symbols. Reconstructed here: the symbols
-are those of Vela's own weight streams, walked chunk by chunk, and of the scale records between
-them, so that what is decoded is Vela's file byte for byte. In the network's place are counters by
-context, which need no bytes of their own and no arithmetic in floating point: a probability is the
-mean of a fast and a slow counter of the bits that have been seen in a context. The coder is the
-binary range coder of LZMA. `firmware/model/packed_weights.cpp` decodes.
+are the fields of Vela's own weight streams and of the scale records between them, so that what is
+decoded is Vela's file byte for byte. In the network's place are counters by context, which need no
+bytes of their own and no arithmetic in floating point: a probability is the mean of a fast and a
+slow counter of the bits that have been seen in a context. The coder is the binary range coder of
+LZMA. `firmware/model/packed_weights.cpp` decodes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from pipeline.ethosu.model import READ_ONLY_REGION, VelaModel
 from pipeline.ethosu.operations import Convolution
 from pipeline.ethosu.program import build_program
 from pipeline.ethosu.stream import decode_commands
-from pipeline.ethosu.weight_codec import bits_at
+from pipeline.ethosu.weight_codec import Field, WeightStreamError, bits_at, fields_of
 
 Bytes = NDArray[np.uint8]
 
 _HEADER_FIELDS = struct.Struct("<III")
 _KIND_BITS = 2
-_UNDEFINED, _LARGEST_RUN_WIDTH, _NOT_A_STREAM = 6, 3, -1
 
 # Contexts, by what is coded; how many each has is the distance to the next.
 _HEADER = 0  # bit of a slice header
@@ -49,6 +48,23 @@ _BIAS_HIGH = _BIAS_LOW + 8  # bits so far
 _EXPECTED = _BIAS_HIGH + 256  # place in the record
 _SURPRISE = _EXPECTED + 10  # bit
 CONTEXTS = _SURPRISE + 8
+
+# Of each field of a weight stream: first context, distance between those of two quotients, highest
+# quotient that is told apart, whether bits depend on those before them in the field.
+_OF_FIELD = {
+    Field.RUN_WIDTH: (_HEADER, 0, 0, False),
+    Field.SLICE: (_HEADER + 3, 0, 0, False),
+    Field.PADDING: (_PADDING, 0, 0, False),
+    Field.PALETTE: (_PALETTE_HEADER, 0, 0, False),
+    Field.ENTRY: (_PALETTE, 0, 0, False),
+    Field.VALUE_CODE: (_WEIGHT_CODE, 2, 7, False),
+    Field.VALUE_CODE_SECOND: (_WEIGHT_CODE + 1, 2, 7, False),
+    Field.RUN_CODE: (_RUN_CODE, 1, 7, False),
+    Field.VALUE_REST: (_WEIGHT_REST, 32, 7, True),
+    Field.PLAIN_VALUE: (_PLAIN_WEIGHT, 0, 0, True),
+    Field.RUN_REST: (_RUN_REST, 8, 3, True),
+}
+_FIRST, _STEP, _HIGHEST, _IS_TREE = np.array([_OF_FIELD[kind] for kind in Field]).T.copy()
 
 
 class Kind(IntEnum):
@@ -89,128 +105,16 @@ def _flat(contexts, bits, n, base, value, width):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True)
-def _stream_events(data, contexts, bits, n):  # type: ignore[no-untyped-def]
-    """A weight stream as `pipeline.ethosu.weight_codec` reads it, or `_NOT_A_STREAM`."""
-    end, pos = 8 * len(data), 0
-    palette_size = index_bits = 0
-    w_q, z_q = np.zeros(12, np.int64), np.zeros(12, np.int64)
-    w_pending, z_pending = np.zeros(12, np.int64), np.zeros(12, np.int64)
-    while pos < end:
-        if pos + 3 > end:
-            return _NOT_A_STREAM
-        z_div = bits_at(data, pos, 3)
-        n = _flat(contexts, bits, n, _HEADER, z_div, 3)
-        pos += 3
-        if z_div == 7:
-            while pos & 7:
-                n = _flat(contexts, bits, n, _PADDING, bits_at(data, pos, 1), 1)
-                pos += 1
-            continue
-        if pos + 20 > end:
-            return _NOT_A_STREAM
-        n = _flat(contexts, bits, n, _HEADER + 3, bits_at(data, pos, 20), 20)
-        runs = z_div != 6
-        n_values = bits_at(data, pos, 15) + 1
-        w_div = bits_at(data, pos + 15, 3)
-        truncated = bits_at(data, pos + 18, 1)
-        new_palette = bits_at(data, pos + 19, 1)
-        pos += 20
-        if new_palette:
-            if pos + 13 > end:
-                return _NOT_A_STREAM
-            n = _flat(contexts, bits, n, _PALETTE_HEADER, bits_at(data, pos, 13), 13)
-            palette_size = bits_at(data, pos + 5, 5)
-            palette_size += palette_size > 0
-            index_bits = bits_at(data, pos + 10, 3) + 2
-            pos += 13
-            if pos + palette_size * index_bits > end:
-                return _NOT_A_STREAM
-            for _ in range(palette_size):
-                n = _flat(contexts, bits, n, _PALETTE, bits_at(data, pos, index_bits), index_bits)
-                pos += index_bits
-        uncompressed = w_div == 7
-        if w_div == _UNDEFINED or (runs and z_div > _LARGEST_RUN_WIDTH):
-            return _NOT_A_STREAM
-        if uncompressed:
-            w_div = index_bits
-            if palette_size > 0:
-                w_div = 0
-                while (1 << w_div) < palette_size:
-                    w_div += 1
-            if w_div == 0:
-                return _NOT_A_STREAM
-        n_runs = n_values + new_palette if runs else 0
-        z_unary = 12 if z_div < 3 else 8
-        w_symbols = 8 if uncompressed and w_div > 5 else 12
-        w_pos = z_pos = w_done = z_done = w_carry = z_carry = 0
-        w_waiting = z_waiting = 0
-        more = True
-        while more:
-            balance = w_pos - z_pos if runs else 0
-            w_on = (balance < 8 or not runs) and w_pos < n_values
-            z_on = runs and balance >= 0 and z_pos < n_runs
-            w_bits = w_on and not uncompressed
-            first = pos
-            pos += (12 if w_bits else 0) + (z_unary if z_on else 0)
-            if pos > end:
-                return _NOT_A_STREAM
-            n_w = n_z = 0
-            if w_on:
-                for i in range(w_symbols):
-                    code = 0
-                    if w_bits:
-                        code = bits_at(data, first + i, 1)
-                        context = _WEIGHT_CODE + 2 * min(w_carry, 7)
-                        contexts[n], bits[n] = context, code
-                        n += 1
-                        if code:
-                            if pos >= end:
-                                return _NOT_A_STREAM
-                            second = bits_at(data, pos, 1)
-                            pos += 1
-                            contexts[n], bits[n] = context + 1, second
-                            n += 1
-                            code += second
-                    w_carry += code
-                    if code < 2 or truncated:
-                        w_q[n_w] = w_carry
-                        n_w += 1
-                        w_carry = 0
-                w_pos += n_w
-            if z_on:
-                at = first + (12 if w_bits else 0)
-                for i in range(z_unary):
-                    bit = bits_at(data, at + i, 1)
-                    contexts[n], bits[n] = _RUN_CODE + min(z_carry, 7), bit
-                    n += 1
-                    if bit:
-                        z_carry += 1
-                    else:
-                        z_q[n_z] = z_carry
-                        n_z += 1
-                        z_carry = 0
-                z_pos += n_z
-            count = min(w_waiting, n_values - w_done)
-            if pos + count * w_div > end:
-                return _NOT_A_STREAM
-            for i in range(count):
-                quotient = _WEIGHT_REST + 32 * min(w_pending[i], 7)
-                base = _PLAIN_WEIGHT if uncompressed else quotient
-                n = _tree(contexts, bits, n, base, bits_at(data, pos, w_div), w_div)
-                pos += w_div
-            w_done += count
-            count = min(z_waiting, n_runs - z_done)
-            z_width = z_div if runs else 0
-            if pos + count * z_width > end:
-                return _NOT_A_STREAM
-            for i in range(count):
-                base = _RUN_REST + 8 * min(z_pending[i], 3)
-                n = _tree(contexts, bits, n, base, bits_at(data, pos, z_div), z_div)
-                pos += z_div
-            z_done += count
-            more = w_on or z_on
-            w_waiting, z_waiting = n_w, n_z
-            w_pending[:], z_pending[:] = w_q, z_q
+def _stream_events(data, fields, contexts, bits, n):  # type: ignore[no-untyped-def]
+    """The fields of a weight stream, as `pipeline.ethosu.weight_codec.fields_of` finds them."""
+    for i in range(len(fields)):
+        kind, quotient, position, width = fields[i]
+        value = bits_at(data, position, width)
+        base = _FIRST[kind] + _STEP[kind] * min(quotient, _HIGHEST[kind])
+        if _IS_TREE[kind]:
+            n = _tree(contexts, bits, n, base, value, width)
+        else:
+            n = _flat(contexts, bits, n, base, value, width)
     return n
 
 
@@ -323,14 +227,18 @@ def pack(content: bytes, parts: Sequence[Part]) -> bytes:
         # A copy is writable and contiguous: one type, one compilation.
         piece = np.array(data[begin : begin + part.size])
         begin += part.size
-        kind, after = part.kind, _NOT_A_STREAM
+        kind, fields = part.kind, None
         if kind is Kind.WEIGHTS:
-            after = _stream_events(piece, contexts, bits, count)
-        if kind is Kind.SCALES:
-            after = _scale_events(piece, contexts, bits, count)
-        if after == _NOT_A_STREAM:
-            kind, after = Kind.BYTES, _byte_events(piece, contexts, bits, count)
-        count = after
+            try:
+                fields = fields_of(piece)
+            except WeightStreamError:
+                kind = Kind.BYTES
+        if fields is not None:
+            count = _stream_events(piece, fields, contexts, bits, count)
+        elif kind is Kind.SCALES:
+            count = _scale_events(piece, contexts, bits, count)
+        else:
+            count = _byte_events(piece, contexts, bits, count)
         table += struct.pack("<I", part.size << _KIND_BITS | kind)
     header = _HEADER_FIELDS.pack(len(content), zlib.crc32(content), len(parts))
     return header + table + _coded(contexts, bits, count).tobytes()
