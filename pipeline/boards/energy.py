@@ -1,8 +1,9 @@
 """An estimate of the energy of a hop, from counts and published energies of single operations.
 
 The constants are those of 45 nm at 0.9 V in M. Horowitz, "Computing's energy problem (and what we
-can do about it)", ISSCC 2014. A part of today takes less, and every part has leakage and clocks of
-its own: the estimate compares models and processors, and is no prediction for a product.
+can do about it)", ISSCC 2014, its table of rough energies and Fig. 1.1.9. A part of today takes
+less, and every part has leakage and clocks of its own: the estimate compares models and processors,
+and is no prediction for a product.
 """
 
 from __future__ import annotations
