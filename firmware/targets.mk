@@ -81,8 +81,8 @@ firmware-test: firmware-check arm-runner $(TESTS_READY)
 		-DSANITIZE=ON -DCMAKE_BUILD_TYPE=Debug --log-level=WARNING
 	cmake --build $(FIRMWARE_BUILD)/sanitized
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
-	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/on_virtual_board.py \
-		tests/boards/commands_on_virtual_board.py
+	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/built_images.py \
+		tests/boards/on_virtual_board.py tests/boards/commands_on_virtual_board.py
 	@echo "not tested here, since its sources are on neither PyPI nor Debian: the tflm engine (make firmware-tflm-test)"
 
 virtual-demo: firmware

@@ -27,13 +27,13 @@ struct enhancer_instance {
   uint64_t opaque[3840];
 };
 
-/* 0, or a code of docs/firmware.md. */
+/* 0, or a code of docs/firmware-reference.md. */
 typedef int enhancer_status;
 
 /* Name of a status, for example "npu_timeout". */
 const char* enhancer_status_name(enhancer_status status);
 
-/* Check a model package, which may lie in flash and is aligned to ENHANCER_ALIGNMENT, and say how
+/* Check a model package, which may lie in flash, on ENHANCER_ALIGNMENT, and say how
  * large an arena it needs; 0 where only trying tells, as with TensorFlow Lite Micro: what
  * enhancer_init() has taken once, it takes always. */
 enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
@@ -45,14 +45,14 @@ enhancer_status enhancer_arena_bytes(const void* package, size_t package_bytes,
 enhancer_status enhancer_init(struct enhancer_instance* enhancer, const void* package,
                               size_t package_bytes, void* arena, size_t arena_bytes);
 
-/* Enhance one hop; `in` and `out` may be the same. A fault of the NPU is met with a
- * reset and one more attempt. After an error `out` is the input, unchanged: go on with the next
- * hop, or stop. */
+/* Enhance one hop; `in` and `out` may be the same. A fault of the NPU is met with a reset and, if
+ * there is time, one more attempt. The hop of an error comes out as it went in, as late as all
+ * others: go on with the next one, or stop. Where enhancer_init() has failed, `out` is `in`. */
 enhancer_status enhancer_process(struct enhancer_instance* enhancer,
                                  const int16_t in[ENHANCER_HOP_SAMPLES],
                                  int16_t out[ENHANCER_HOP_SAMPLES]);
 
-/* Forget all audio, as between two calls. */
+/* Forget all audio and counts, as between two calls. */
 void enhancer_reset(struct enhancer_instance* enhancer);
 
 enum enhancer_schedule {
@@ -63,8 +63,22 @@ enum enhancer_schedule {
   ENHANCER_PIPELINED
 };
 
-/* Choose when a hop comes out; forgets all audio. */
+/* Choose when a hop comes out; forgets all audio and counts. */
 void enhancer_set_schedule(struct enhancer_instance* enhancer, enum enhancer_schedule schedule);
+
+/* How long after a call of enhancer_process() the NPU must be done; it is given up then and the hop
+ * is late (npu_timeout). A second, unless this is called after enhancer_init(). */
+void enhancer_set_deadline(struct enhancer_instance* enhancer, uint32_t microseconds);
+
+/* What became of hops. Those passed through came out as they went in. */
+struct enhancer_counts {
+  uint32_t hops;
+  uint32_t retried; /* run again after a fault */
+  uint32_t failed;  /* passed through after a fault */
+  uint32_t late; /* not done by the deadline: passed through, unless the network runs on the CPU */
+};
+
+void enhancer_get_counts(const struct enhancer_instance* enhancer, struct enhancer_counts* counts);
 
 #ifdef __cplusplus
 }

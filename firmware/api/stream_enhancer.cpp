@@ -28,13 +28,14 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package, Schedule
   if (is_running_) {
     // What is forgotten must not be at work any more.
     NpuCounters counters;
-    (void)engine_->wait(counters);
+    (void)engine_->wait(longest_job_ticks(), counters);
   }
   engine_ = &engine;
   schedule_ = schedule;
   gate_ = package.gate.size() == 0 ? nullptr : &package.gate[0];
   skips_ = 0;
   is_running_ = false;
+  counts_ = HopCounts{};
   feature_bytes_ = package.features().bytes;
   mask_bytes_ = package.mask().bytes;
   bands_.load(package);
@@ -51,27 +52,42 @@ void StreamEnhancer::start(Engine& engine, const ModelPackage& package, Schedule
   engine.reset_state();
 }
 
+void StreamEnhancer::set_deadline(std::uint32_t microseconds) {
+  constexpr std::uint32_t kSecond = 1000000;
+  allowed_ticks_ = std::uint64_t{microseconds} * platform::ticks_per_second() / kSecond;
+}
+
 Status StreamEnhancer::process(Span<const float> noisy, Span<float> enhanced, HopCost& cost) {
-  if (schedule_ == Schedule::kAtOnce) {
-    Frame& frame = frames_[out_];
-    analyse(noisy, frame, cost);
-    start_inference(frame, cost);
-    const Status status = finish_inference(frame, cost);
-    if (status.ok()) {
-      synthesise(frame, enhanced, cost);
-    }
-    return status;
-  }
+  deadline_ticks_ = platform::ticks() + allowed_ticks_;
   Frame& next = frames_[out_];
-  out_ = 1 - out_;
-  Frame& due = frames_[out_];
+  Status status;
   analyse(noisy, next, cost);
-  const Status status = finish_inference(due, cost);
-  start_inference(next, cost);
-  if (status.ok()) {
-    synthesise(due, enhanced, cost);
+  if (schedule_ == Schedule::kAtOnce) {
+    start_inference(next, cost);
+    status = finish_inference(next, cost);
+  } else {
+    out_ = 1 - out_;
+    status = finish_inference(frames_[out_], cost);
+    start_inference(next, cost);
   }
+  count(status);
+  synthesise(frames_[out_], status.ok(), enhanced, cost);
   return status;
+}
+
+void StreamEnhancer::count(const Status& status) {
+  ++counts_.hops;
+  // A network on the CPU cannot be given up: its hop may be done and late.
+  if (status.error == Error::kNpuTimeout || (status.ok() && ticks_left() == 0)) {
+    ++counts_.late;
+  } else if (!status.ok()) {
+    ++counts_.failed;
+  }
+}
+
+std::uint64_t StreamEnhancer::ticks_left() const {
+  const std::uint64_t now = platform::ticks();
+  return now < deadline_ticks_ ? deadline_ticks_ - now : 0;
 }
 
 void StreamEnhancer::analyse(Span<const float> noisy, Frame& frame, HopCost& cost) {
@@ -103,11 +119,12 @@ Status StreamEnhancer::finish_inference(const Frame& frame, HopCost& cost) {
   if (!is_running_) {
     return kOk;
   }
-  Status status = engine_->wait(cost.npu);
-  for (int attempt = 1; attempt < attempts_ && !status.ok(); ++attempt) {
-    cost.retries = static_cast<std::uint32_t>(attempt);
+  Status status = engine_->wait(ticks_left(), cost.npu);
+  for (int attempt = 1; attempt < attempts_ && !status.ok() && ticks_left() > 0; ++attempt) {
+    ++counts_.retried;
     std::memcpy(engine_->input(0).data(), frame.features, feature_bytes_);
-    status = engine_->infer(cost.npu);
+    engine_->start();
+    status = engine_->wait(ticks_left(), cost.npu);
   }
   is_running_ = false;
   if (status.ok()) {
@@ -117,10 +134,12 @@ Status StreamEnhancer::finish_inference(const Frame& frame, HopCost& cost) {
   return status;
 }
 
-void StreamEnhancer::synthesise(Frame& frame, Span<float> enhanced, HopCost& cost) {
+void StreamEnhancer::synthesise(Frame& frame, bool masked, Span<float> enhanced, HopCost& cost) {
   const Stopwatch stopwatch(cost.synthesis_ticks);
-  bands_.gains(mask(), bins_);
-  apply_gains(bins_, frame.spectrum);
+  if (masked) {
+    bands_.gains(mask(), bins_);
+    apply_gains(bins_, frame.spectrum);
+  }
   stft_.synthesise(frame.spectrum, enhanced);
 }
 

@@ -12,9 +12,19 @@
 namespace enhancer {
 namespace {
 
-constexpr const char* kFirmwareVersion = "2.0";
+constexpr const char* kFirmwareVersion = "3.0";
 constexpr std::size_t kMaxWords = 4;
 constexpr std::uint32_t kMaxPasses = 1000000;
+
+struct EnhanceCommand {
+  const char* name;
+  EnhanceMode mode;
+};
+constexpr EnhanceCommand kEnhanceCommands[] = {
+    {"enhance", {Schedule::kAtOnce, false}},
+    {"enhance-pipelined", {Schedule::kPipelined, false}},
+    {"enhance-live", {Schedule::kAtOnce, true}},
+};
 
 struct CommandLine {
   const char* words[kMaxWords] = {};
@@ -54,10 +64,11 @@ std::uint32_t parse_passes(const char* text) {
 
 Status run_command(const CommandLine& line, Engine& engine, const ModelPackage& package) {
   const char* command = line.count > 0 ? line.words[0] : "";
-  const bool pipelined = std::strcmp(command, "enhance-pipelined") == 0;
-  if ((pipelined || std::strcmp(command, "enhance") == 0) && line.count >= 3) {
-    return enhance_file(engine, package, line.words[1], line.words[2], line.words[3],
-                        pipelined ? Schedule::kPipelined : Schedule::kAtOnce);
+  for (const EnhanceCommand& enhance : kEnhanceCommands) {
+    if (std::strcmp(command, enhance.name) == 0 && line.count >= 3) {
+      return enhance_file(engine, package, line.words[1], line.words[2], line.words[3],
+                          enhance.mode);
+    }
   }
   if (std::strcmp(command, "run") == 0 && line.count == 3) {
     return run_inferences(engine, package, line.words[1], line.words[2]);

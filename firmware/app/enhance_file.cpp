@@ -8,6 +8,9 @@
 namespace enhancer {
 namespace {
 
+constexpr std::uint32_t kSecond = 1000000;  // microseconds
+constexpr std::uint32_t kHopMicroseconds = kHopSamples * std::uint64_t{kSecond} / kRateHz;
+
 StreamEnhancer stream;
 
 bool are_same(const char* path, const char* other) {
@@ -20,7 +23,7 @@ Status write_trace(platform::File& trace) {
   return written ? kOk : Status{Error::kFileWrite};
 }
 
-Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
+Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace, bool is_live,
                    RunStatistics& statistics) {
   // Output lags: the first hops out are the zeros before the file, and hops of zeros push the last
   // samples out.
@@ -39,7 +42,7 @@ Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
       return kOk;
     }
     HopCost cost;
-    if (const Status status = stream.process(hop, hop, cost); !status.ok()) {
+    if (const Status status = stream.process(hop, hop, cost); !status.ok() && !is_live) {
       return status;
     }
     statistics.add(cost);
@@ -61,7 +64,7 @@ Status enhance_all(WavReader& reader, WavWriter& writer, platform::File* trace,
 }  // namespace
 
 Status enhance_file(Engine& engine, const ModelPackage& package, const char* noisy_path,
-                    const char* enhanced_path, const char* trace_path, Schedule schedule) {
+                    const char* enhanced_path, const char* trace_path, EnhanceMode mode) {
   if (!package.has_front_end) {
     return {Error::kPackageNoFrontEnd};
   }
@@ -82,11 +85,12 @@ Status enhance_file(Engine& engine, const ModelPackage& package, const char* noi
     return {Error::kFileOpen};
   }
 
-  stream.start(engine, package, schedule);
+  stream.set_deadline(mode.is_live ? kHopMicroseconds : kSecond);
+  stream.start(engine, package, mode.schedule);
   RunStatistics statistics;
-  const Status status =
-      enhance_all(reader, writer, trace_path != nullptr ? &trace : nullptr, statistics);
-  statistics.send_summary();
+  const Status status = enhance_all(reader, writer, trace_path != nullptr ? &trace : nullptr,
+                                    mode.is_live, statistics);
+  statistics.send_summary(stream.counts());
   if (!status.ok()) {
     return status;
   }

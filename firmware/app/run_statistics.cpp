@@ -20,14 +20,16 @@ void RunStatistics::compare(Span<const std::uint8_t> actual, Span<const std::uin
   }
 }
 
-void RunStatistics::send_summary() const {
+void RunStatistics::send_summary(const HopCounts& counts) const {
   Report("summary")
       .add("hops", hops_)
       .add("features_ticks", sum_.features_ticks)
       .add("inference_ticks", sum_.inference_ticks)
       .add("synthesis_ticks", sum_.synthesis_ticks)
       .add("max_ticks", max_ticks_)
-      .add("retries", sum_.retries)
+      .add("retried_hops", counts.retried)
+      .add("failed_hops", counts.failed)
+      .add("late_hops", counts.late)
       .add("npu_total_cycles", sum_.npu.total_cycles)
       .add("npu_active_cycles", sum_.npu.active_cycles)
       .add("axi0_read_beats", sum_.npu.axi0_read_beats)

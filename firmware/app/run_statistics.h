@@ -12,7 +12,8 @@ class RunStatistics {
   void add(const HopCost& cost);
   void compare(Span<const std::uint8_t> actual, Span<const std::uint8_t> expected);
   std::uint64_t mismatched_bytes() const { return mismatched_bytes_; }
-  void send_summary() const;
+  /// `counts` are of a run that enhances.
+  void send_summary(const HopCounts& counts = {}) const;
 
  private:
   std::uint64_t hops_ = 0;

@@ -40,6 +40,8 @@ const char* error_name(Error error) {
       return "npu_weights";
     case Error::kArenaTooSmall:
       return "arena_too_small";
+    case Error::kMemoryMisaligned:
+      return "memory_misaligned";
     case Error::kFileOpen:
       return "file_open";
     case Error::kFileRead:

@@ -5,7 +5,7 @@
 namespace enhancer {
 
 /// Every way a run can fail. The number is the exit code and is part of the report protocol
-/// (docs/firmware.md), so a number is never reused.
+/// (docs/firmware-reference.md), so a number is never reused.
 enum class Error : std::uint8_t {
   kNone = 0,
   kUsage = 10,
@@ -25,6 +25,7 @@ enum class Error : std::uint8_t {
   kNpuTimeout = 36,
   kNpuWeights = 37,
   kArenaTooSmall = 40,
+  kMemoryMisaligned = 41,
   kFileOpen = 50,
   kFileRead = 51,
   kFileWrite = 52,
@@ -47,7 +48,7 @@ enum class Error : std::uint8_t {
 const char* error_name(Error error);
 
 /// Outcome of an operation. `expected` and `actual` say what went wrong in numbers; their meaning
-/// per error is listed in docs/firmware.md.
+/// per error is listed in docs/firmware-reference.md.
 struct [[nodiscard]] Status {
   Error error = Error::kNone;
   std::uint32_t expected = 0;
@@ -57,5 +58,12 @@ struct [[nodiscard]] Status {
 };
 
 constexpr Status kOk{};
+
+/// Whether a memory of the caller begins where it has to.
+inline Status check_alignment(const void* memory, std::uint32_t alignment) {
+  const auto excess =
+      static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(memory) % alignment);
+  return excess == 0 ? kOk : Status{Error::kMemoryMisaligned, alignment, excess};
+}
 
 }  // namespace enhancer

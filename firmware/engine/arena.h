@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -36,13 +37,19 @@ class Arena {
   std::uint64_t used_bytes() const { return used_; }
 
   Status status() const {
+    if (const Status status = check_alignment(memory_.data(), kAlignment); !status.ok()) {
+      return status;
+    }
     return used_ <= memory_.size()
                ? kOk
-               : Status{Error::kArenaTooSmall, static_cast<std::uint32_t>(used_),
-                        static_cast<std::uint32_t>(memory_.size())};
+               : Status{Error::kArenaTooSmall, in_32_bits(used_), in_32_bits(memory_.size())};
   }
 
  private:
+  static std::uint32_t in_32_bits(std::uint64_t bytes) {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, UINT32_MAX));
+  }
+
   Span<std::uint8_t> memory_;
   std::uint64_t used_ = 0;
 };

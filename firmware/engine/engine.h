@@ -5,6 +5,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "model/package.h"
+#include "platform/platform.h"
 
 namespace enhancer {
 
@@ -34,6 +35,9 @@ struct MemoryUse {
   bool weights_in_sram = false;
 };
 
+/// A job takes milliseconds; after a second the NPU will not answer any more.
+inline std::uint64_t longest_job_ticks() { return platform::ticks_per_second(); }
+
 /// Runs a model, for a recurrent one hop after hop; the engine keeps the recurrent state.
 class Engine {
  public:
@@ -59,13 +63,14 @@ class Engine {
   /// works meanwhile; an engine that needs the CPU does so in wait().
   virtual void start() = 0;
 
-  /// Wait for the end of the hop that was started.
-  virtual Status wait(NpuCounters& counters) = 0;
+  /// Wait for the end of the hop that was started, for the NPU at most `timeout_ticks`: then it is
+  /// stopped, and the error is npu_timeout.
+  virtual Status wait(std::uint64_t timeout_ticks, NpuCounters& counters) = 0;
 
   /// A hop from beginning to end.
   Status infer(NpuCounters& counters) {
     start();
-    return wait(counters);
+    return wait(longest_job_ticks(), counters);
   }
 
   /// Where output `index` is to be read after a hop, before any input is written.

@@ -18,8 +18,8 @@ struct microphone_loop {
   int16_t speaker[2][ENHANCER_HOP_SAMPLES];
   volatile uint32_t recorded_hops; /* written by the interrupt */
   volatile uint32_t enhanced_hops; /* written by the main loop; late ones count */
-  volatile uint32_t late_hops;     /* passed through by the interrupt, their time being over */
-  uint32_t failed_hops;            /* passed through, since the NPU failed */
+  volatile uint32_t late_hops;     /* passed through by the interrupt, their time being over; those
+                                    * that the library passed through: enhancer_get_counts() */
 };
 
 enhancer_status microphone_loop_init(struct microphone_loop* loop, const void* package,

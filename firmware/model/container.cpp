@@ -75,6 +75,9 @@ Status check_header(Bytes memory, Header& header) {
 }  // namespace
 
 Status open_container(Span<const std::uint8_t> memory, Container& container) {
+  if (const Status status = check_alignment(memory.data(), kAlignment); !status.ok()) {
+    return status;
+  }
   Header header{};
   if (const Status status = check_header(memory, header); !status.ok()) {
     return status;

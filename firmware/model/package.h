@@ -9,7 +9,7 @@
 namespace enhancer {
 
 /// The model package: everything that differs between models, in one checked blob that the
-/// firmware finds in memory at run time. Layout: docs/firmware.md, written by
+/// firmware finds in memory at run time. Layout: docs/firmware-reference.md, written by
 /// pipeline/boards/package_layout.py. All fields are little-endian; views point into the blob.
 
 enum class TensorRole : std::uint8_t {

@@ -15,9 +15,8 @@ std::uint32_t ticks_per_second();
 std::uint32_t npu_read(std::uint32_t offset);
 void npu_write(std::uint32_t offset, std::uint32_t value);
 
-/// Sleep until the NPU raised its interrupt since the last call, at most `timeout_ticks`; with 0
-/// only forget an interrupt raised before. The interrupt is cleared in the NPU. Returns false on
-/// timeout.
+/// Sleep until the NPU has raised its interrupt since the last call, at most `timeout_ticks`; with
+/// 0 do not sleep. The interrupt is cleared in the NPU. Returns whether it was raised.
 bool npu_wait_for_interrupt(std::uint64_t timeout_ticks);
 
 /// Around a job, for a CPU that caches memory it shares with the NPU: write what the CPU has
@@ -27,8 +26,8 @@ void cache_clean(const void* data, std::size_t bytes);
 void cache_invalidate(void* data, std::size_t bytes);
 
 /// The next two are called by the tflm engine only, whose driver is Arm's.
-/// Let that driver handle the NPU interrupt: `handler` runs in interrupt context and must clear it
-/// in the NPU. From then on npu_wait_for_interrupt() does not return true.
+/// Let that driver handle the NPU interrupt during a job: `handler` runs in interrupt context and
+/// clears it in the NPU. With nullptr, npu_wait_for_interrupt() handles it again.
 void npu_set_interrupt_handler(void (*handler)());
 
 /// Where that driver finds the registers.

@@ -5,7 +5,7 @@
 namespace enhancer {
 namespace {
 
-constexpr std::uint64_t kProtocolVersion = 2;
+constexpr std::uint64_t kProtocolVersion = 3;
 constexpr std::size_t kTailBytes = 3;  // "}\r\n"
 
 }  // namespace

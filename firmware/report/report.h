@@ -8,8 +8,9 @@
 
 namespace enhancer {
 
-/// One JSON object on one line of the console: {"v":2,"type":"summary","hops":9,...}. The schema is
-/// in docs/firmware.md and pipeline/boards/protocol.py. Values are integers or plain text.
+/// One JSON object on one line of the console: {"v":3,"type":"summary","hops":9,...}. The schema is
+/// in docs/firmware-reference.md and pipeline/boards/protocol.py. Values are integers or plain
+/// text.
 class Report {
  public:
   explicit Report(const char* type);
@@ -19,7 +20,7 @@ class Report {
   void send();
 
  private:
-  static constexpr std::size_t kLineBytes = 768;
+  static constexpr std::size_t kLineBytes = 1024;
   void append(const char* text);
   void append_key(const char* key);
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "app/run_statistics.h"
 #include "fake_platform.h"
 #include "model/container.h"
 #include "package_builder.h"
@@ -56,6 +57,40 @@ TEST_F(ApplicationTest, EnhancesAWholeFile) {
   EXPECT_EQ(fake::platform().files["trace"].size(), 5U * 2 * fake::kBands);
   EXPECT_TRUE(reported("\"type\":\"summary\",\"hops\":5,"));
   EXPECT_TRUE(reported("\"exit_code\":0}\r\n\x04"));
+}
+
+TEST_F(ApplicationTest, ALiveFileGoesOnAfterHopsThatFailOrAreLate) {
+  fake::platform().files["in.wav"] = wav(2560);
+  int runs = 0;
+  fake::platform().on_run = [&runs] {
+    ++runs;
+    if (runs == 9) {
+      return false;  // Late, and with no time to be run again.
+    }
+    if (runs == 2 || runs == 5 || runs == 6) {
+      fake::platform().npu_registers[0x004] = 1U << 2;
+      return true;
+    }
+    return echo_network();
+  };
+  EXPECT_EQ(run("enhance-live in.wav out.wav"), Error::kNone);
+  EXPECT_EQ(fake::platform().files["out.wav"].size(), wav(2560).size());
+  EXPECT_TRUE(reported("\"hops\":11,"));
+  EXPECT_TRUE(reported("\"retried_hops\":2,\"failed_hops\":1,\"late_hops\":1,"));
+  runs = 4;
+  EXPECT_EQ(run("enhance in.wav out.wav"), Error::kNpuBusFault);
+  EXPECT_TRUE(reported("\"retried_hops\":1,\"failed_hops\":1,\"late_hops\":0,"));
+}
+
+TEST_F(ApplicationTest, TheLongestSummaryIsWhole) {
+  RunStatistics statistics;
+  constexpr std::uint64_t kLargest = UINT64_MAX;
+  HopCost cost;
+  cost.features_ticks = cost.inference_ticks = cost.synthesis_ticks = kLargest;
+  cost.npu = {kLargest, kLargest, kLargest, kLargest, kLargest};
+  statistics.add(cost);
+  statistics.send_summary({UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX});
+  EXPECT_TRUE(reported("\"stack_capacity_bytes\":456}\r\n"));
 }
 
 TEST_F(ApplicationTest, AnEmptyFileStaysEmpty) {

@@ -25,7 +25,7 @@ class EthosU55Test : public testing::Test {
 
   Status run() {
     ethos_u55::start(job_);
-    return ethos_u55::wait(job_, counters_);
+    return ethos_u55::wait(job_, longest_job_ticks(), counters_);
   }
 
   NpuCounters counters_;

@@ -88,8 +88,9 @@ void cache_invalidate(void* data, std::size_t bytes) {
 
 void npu_set_memory_timing(int /*axi_port*/, Span<const std::uint32_t> /*registers*/) {}
 
-bool npu_wait_for_interrupt(std::uint64_t /*timeout_ticks*/) {
+bool npu_wait_for_interrupt(std::uint64_t timeout_ticks) {
   const bool raised = fake::interrupt;
+  fake::now += raised ? 0 : timeout_ticks;
   fake::interrupt = false;
   return raised;
 }

@@ -129,6 +129,15 @@ TEST_F(NpuEngineTest, RefusesPackedWeightsThatAreDamagedOrHaveNoPlace) {
   EXPECT_EQ(load(both).error, Error::kPackageMalformed);
 }
 
+TEST(Arena, SaysThatItIsTooSmallForWhatDoesNotEvenHaveAnAddress) {
+  alignas(16) std::uint8_t memory[64];
+  Arena arena(memory);
+  EXPECT_EQ(arena.take((std::uint64_t{1} << 32) + 8).data(), nullptr);
+  EXPECT_EQ(arena.status().error, Error::kArenaTooSmall);
+  EXPECT_EQ(arena.status().expected, UINT32_MAX);
+  EXPECT_EQ(arena.status().actual, 64U);
+}
+
 TEST_F(NpuEngineTest, RefusesAnArenaThatDoesNotFit) {
   fake::platform().npu_sram_bytes = 48;
   const Status status = load({});

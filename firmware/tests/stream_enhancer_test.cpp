@@ -11,6 +11,7 @@
 #include "fake_platform.h"
 #include "model/container.h"
 #include "package_builder.h"
+#include "platform/platform.h"
 #include "platform/services.h"
 
 namespace enhancer {
@@ -29,7 +30,10 @@ class ConstantEngine final : public Engine {
   void reset_state() override { ++resets; }
   Span<std::uint8_t> input(std::size_t /*index*/) override { return features_; }
   void start() override { ++hops; }
-  Status wait(NpuCounters& /*counters*/) override {
+  Status wait(std::uint64_t /*timeout_ticks*/, NpuCounters& /*counters*/) override {
+    for (int tick = 0; tick < slowness; ++tick) {
+      (void)platform::ticks();
+    }
     for (std::size_t byte = 0; byte < sizeof stored_; ++byte) {
       const bool high = type_ == TensorType::kInt16 && byte % 2 == 1;
       stored_[byte] = static_cast<std::uint8_t>(high ? mask_ >> 8 : mask_);
@@ -44,6 +48,7 @@ class ConstantEngine final : public Engine {
 
   int resets = 0;
   int hops = 0;
+  int slowness = 0;  ///< In hundreds of ticks, of a CPU that nobody can stop.
 
  private:
   std::int32_t mask_;
@@ -183,10 +188,29 @@ TEST_F(StreamEnhancerTest, MeasuresItsParts) {
   float hop[kHopSamples] = {};
   HopCost cost;
   ASSERT_TRUE(stream_.process(hop, hop, cost).ok());
-  // One measurement of features and synthesis each; start and end of the inference are apart.
+  // One measurement of features and synthesis each; start and end of the inference are apart, and
+  // its end looks at the clock too.
   EXPECT_EQ(cost.features_ticks, 100U);
-  EXPECT_EQ(cost.inference_ticks, 200U);
+  EXPECT_EQ(cost.inference_ticks, 300U);
   EXPECT_EQ(cost.synthesis_ticks, 100U);
+}
+
+TEST_F(StreamEnhancerTest, ANetworkOnTheCpuIsCountedWhereItIsLate) {
+  ConstantEngine engine(127, TensorType::kInt8);
+  stream_.start(engine, package_, Schedule::kAtOnce);
+  stream_.set_deadline(2000);
+  const float tone[kHopSamples] = {0.5F};
+  float out[kHopSamples];
+  HopCost cost;
+  for (const int slowness : {0, 50, 0, 50, 50}) {
+    engine.slowness = slowness;
+    EXPECT_TRUE(stream_.process(tone, out, cost).ok());
+    EXPECT_EQ(stream_.mask()[0], 127);
+  }
+  EXPECT_EQ(stream_.counts().hops, 5U);
+  EXPECT_EQ(stream_.counts().late, 3U);
+  stream_.start(engine, package_, Schedule::kAtOnce);
+  EXPECT_EQ(stream_.counts().hops, 0U);
 }
 
 TEST_F(StreamEnhancerTest, AGateLetsHopsPassAndTheirMaskIsTheLast) {

@@ -2,7 +2,7 @@
 
 /* The connection to the process that models the NPU's computation: a UNIX stream socket that
  * carries messages of a 16-byte header (kind, bytes, value; little-endian) and, for RUN, WRITE and
- * REPLY, `bytes` of payload. Protocol: docs/firmware.md. */
+ * REPLY, `bytes` of payload. Protocol: docs/firmware-reference.md. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-"""The model package byte for byte, as docs/firmware.md describes and firmware/model reads it.
+"""The model package byte for byte, described by docs/firmware-reference.md, read by firmware/model.
 
 A header, a table of sections, and the sections, each on 16 bytes; little-endian throughout; a
 CRC-32 over all that follows it.

@@ -1,7 +1,7 @@
 """The firmware's report protocol: one JSON object on each line of its console.
 
-Schema in docs/firmware.md; writer in firmware/report. Whatever else a simulator prints between the
-lines is ignored; a line that claims to be a report but is not one is an error.
+Schema in docs/firmware-reference.md; writer in firmware/report. Whatever else a simulator prints
+between the lines is ignored; a line that claims to be a report but is not one is an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import InputError, PipelineError
 
-VERSION = 2
+VERSION = 3
 END_OF_TRANSMISSION = "\x04"
 _MAX_LINE_CHARACTERS = 4096
 _PREFIX = '{"v":'
@@ -29,7 +29,7 @@ class ProtocolError(InputError):
 
 class _Report(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    v: Literal[2]
+    v: Literal[3]
 
 
 class Start(_Report):
@@ -58,7 +58,8 @@ class Model(_Report):
 class Summary(_Report):
     """Sums over all hops: CPU ticks of the three parts, and the NPU's performance counters.
 
-    `max_ticks` is the longest hop's; `retries` are inferences that failed and were run again.
+    `max_ticks` is the longest hop's. `retried_hops` were run again after a fault; `failed_hops` and
+    `late_hops` were passed through, these since the NPU was not done by the deadline.
     """
 
     type: Literal["summary"]
@@ -67,7 +68,9 @@ class Summary(_Report):
     inference_ticks: Count
     synthesis_ticks: Count
     max_ticks: Count
-    retries: Count
+    retried_hops: Count
+    failed_hops: Count
+    late_hops: Count
     npu_total_cycles: Count
     npu_active_cycles: Count
     axi0_read_beats: Count
@@ -134,9 +137,10 @@ _ADVICE = {
     "npu_reset": "the NPU did not leave reset (status {actual:#x})",
     "npu_bus_fault": "the NPU reached outside memory (status {actual:#x})",
     "npu_command": "the NPU rejected the command stream (status {actual:#x})",
-    "npu_timeout": "the NPU did not finish within a second (status {actual:#x})",
+    "npu_timeout": "the NPU did not finish in time (status {actual:#x})",
     "npu_weights": "the NPU could not decode the weights (status {actual:#x})",
     "arena_too_small": "the model needs {expected} bytes of SRAM, {actual} are there",
+    "memory_misaligned": "memory begins {actual} bytes beyond an address on {expected} bytes",
     "file_open": "a file cannot be opened",
     "file_read": "a file ends early: {actual} of {expected} samples or bytes",
     "file_write": "a file cannot be written",

@@ -6,7 +6,7 @@ python -m pipeline.package tflite_models/weight80.tflite -o weight80.package \\
 python -m pipeline.package keywords.tflite -o keywords.package --accelerator ethos-u55-64
 
 A model whose card (<model>.card.json beside it) has a front end is packaged with it and enhances
-audio; any other is packaged alone, to be run. docs/firmware.md describes the file.
+audio; any other is packaged alone, to be run. docs/firmware-reference.md describes the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the packer writes, read back field by field as docs/firmware.md lays it out."""
+"""What the packer writes, read back field by field as docs/firmware-reference.md lays it out."""
 
 from __future__ import annotations
 

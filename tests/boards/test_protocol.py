@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.boards.protocol import FirmwareError, FirmwareLog, ProtocolError
 
 ERROR = {
-    "v": 2, "type": "error", "code": 32, "name": "npu_configuration",
+    "v": 3, "type": "error", "code": 32, "name": "npu_configuration",
     "expected": 0x1807, "actual": 0x3008,
 }  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_an_error_is_raised_in_words() -> None:
 
 
 def test_messages_are_part_of_the_error() -> None:
-    messages = [{"v": 2, "type": "message", "text": text} for text in ("no kernel ", "for ADD")]
+    messages = [{"v": 3, "type": "message", "text": text} for text in ("no kernel ", "for ADD")]
     log = FirmwareLog.parse(console(START, *messages, ERROR, end(32)))
     assert log.messages == ("no kernel ", "for ADD")
     with pytest.raises(FirmwareError, match=r"npu_configuration.*; no kernel; for ADD"):
@@ -50,7 +50,7 @@ def test_messages_are_part_of_the_error() -> None:
         ([START, SUMMARY, SUMMARY, end(0)], "2 reports of type 'summary'"),
         ([START, end(5)], "does not fit"),
         ([START, ERROR, end(0)], "does not fit"),
-        ([START | {"v": 1}, end(0)], "protocol version 1, expected 2"),
+        ([START | {"v": 1}, end(0)], "protocol version 1, expected 3"),
         ([START | {"extra": 1}, end(0)], "line 2 is not a report"),
         ([START | {"ticks_per_second": "32"}, end(0)], "line 2 is not a report"),
         ([SUMMARY | {"axi0_read_beats": -1}], "line 2 is not a report"),

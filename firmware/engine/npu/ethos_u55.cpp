@@ -105,9 +105,8 @@ void start(const Job& job) {
   npu_write(kCommand, kCommandGating | kCommandRun);
 }
 
-Status wait(const Job& job, NpuCounters& counters) {
-  // A job takes milliseconds; after a second the NPU will not answer any more.
-  const bool answered = platform::npu_wait_for_interrupt(platform::ticks_per_second());
+Status wait(const Job& job, std::uint64_t timeout_ticks, NpuCounters& counters) {
+  const bool answered = platform::npu_wait_for_interrupt(timeout_ticks);
   counters = pmu::stop();
   platform::cache_invalidate(job.arena.data(), job.arena.size());
   const Status status = outcome(answered, npu_read(kStatus));

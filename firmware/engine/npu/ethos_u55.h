@@ -28,8 +28,8 @@ Status reset();
 /// Start a job; `job` and its memory must stay until wait() returns.
 void start(const Job& job);
 
-/// Sleep until the job ends and read the performance counters. After a fault or a timeout the NPU
-/// has been reset and can run the next job.
-Status wait(const Job& job, NpuCounters& counters);
+/// Sleep until the job ends, at most `timeout_ticks`, and read the performance counters. After a
+/// fault or a timeout the NPU has been reset and can run the next job.
+Status wait(const Job& job, std::uint64_t timeout_ticks, NpuCounters& counters);
 
 }  // namespace enhancer::ethos_u55

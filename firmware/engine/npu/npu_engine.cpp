@@ -99,8 +99,8 @@ void NpuEngine::start() {
   ethos_u55::start(job_);
 }
 
-Status NpuEngine::wait(NpuCounters& counters) {
-  if (const Status status = ethos_u55::wait(job_, counters); !status.ok()) {
+Status NpuEngine::wait(std::uint64_t timeout_ticks, NpuCounters& counters) {
+  if (const Status status = ethos_u55::wait(job_, timeout_ticks, counters); !status.ok()) {
     return status;
   }
   const auto place = [this](const TensorRecord& tensor) { return locate(tensor).data(); };

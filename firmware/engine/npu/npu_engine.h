@@ -17,7 +17,7 @@ class NpuEngine final : public Engine {
   void reset_state() override;
   Span<std::uint8_t> input(std::size_t index) override;
   void start() override;
-  Status wait(NpuCounters& counters) override;
+  Status wait(std::uint64_t timeout_ticks, NpuCounters& counters) override;
   Span<const std::uint8_t> output(std::size_t index) override;
   Span<const std::uint8_t> gate() override { return locate(package_->gate[0]); }
   MemoryUse memory_use() const override;

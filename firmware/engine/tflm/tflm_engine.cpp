@@ -122,14 +122,15 @@ Span<const std::uint8_t> TflmEngine::gate() {
   return {tensor(record)->data.uint8, record.bytes};
 }
 
-Status TflmEngine::wait(NpuCounters& counters) {
+Status TflmEngine::wait(std::uint64_t timeout_ticks, NpuCounters& counters) {
   const auto place = [this](const TensorRecord& record) { return tensor(record)->data.uint8; };
   states_.restore(place);
   history_.restore(place);
+  ethos_u_driver::set_timeout(timeout_ticks);
   const TfLiteStatus status = interpreter_->Invoke();
   counters = ethos_u_driver::take_counters();
   if (status != kTfLiteOk) {
-    return {Error::kTflmInvoke};
+    return {ethos_u_driver::timed_out() ? Error::kNpuTimeout : Error::kTflmInvoke};
   }
   states_.save(place);
   history_.save(place);

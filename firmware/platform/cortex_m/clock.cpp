@@ -8,7 +8,9 @@ namespace {
 
 using namespace cortex_m;
 
-constexpr std::uint32_t kSysTickPeriod = 1U << 24;
+/// Its interrupt ends a sleep of the CPU, so this is how exactly a time-out is kept: 2 ms at 32
+/// MHz.
+constexpr std::uint32_t kSysTickPeriod = 1U << 16;
 
 volatile std::uint32_t systick_wraps = 0;
 
@@ -27,6 +29,12 @@ std::uint64_t platform::ticks() {
   do {
     wraps = systick_wraps;
     remaining = reg(kSysTickValue);
+    if ((reg(kInterruptControl) & kSysTickPending) != 0) {
+      // It has wrapped, but its interrupt is masked or about to come.
+      remaining = reg(kSysTickValue);
+      ++wraps;
+      break;
+    }
   } while (wraps != systick_wraps);
   return std::uint64_t{wraps} * kSysTickPeriod + (kSysTickPeriod - 1 - remaining);
 }

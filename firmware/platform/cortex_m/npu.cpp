@@ -36,7 +36,9 @@ void npu_write(std::uint32_t offset, std::uint32_t value) {
   reg(npu_base() + offset) = value;
 }
 
-void npu_set_interrupt_handler(void (*handler)()) { npu_interrupt_handler = handler; }
+void npu_set_interrupt_handler(void (*handler)()) {
+  npu_interrupt_handler = handler != nullptr ? handler : clear_npu_interrupt;
+}
 
 void* npu_register_base() { return reinterpret_cast<void*>(npu_base()); }
 
