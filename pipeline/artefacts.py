@@ -24,7 +24,7 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.digests import Digests, sha256_file
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.models import Model, models
 
 CARD_NAME = "card.json"
@@ -149,6 +149,10 @@ class RunDir:
         """A compressed network."""
         return self.path(f"compress/{model}") / f"{model}.safetensors"
 
+    def produced(self, model: str) -> Path:
+        """What the optimization toolkit made instead of one."""
+        return self.path(f"compress/{model}") / f"{model}.tflite"
+
     def tflite(self, model: str) -> Path:
         """A model as TFLite, its card beside it."""
         return self.path(f"convert/{model}") / f"{model}.tflite"
@@ -186,6 +190,7 @@ class Stage:
         reads: settings that name a file or folder, e.g. "train.initial_weights"; what is in it
             goes into the key, as does what methods of the variant read where it decides.
         check: raises `InputError` for settings that cannot work, before anything is computed.
+        of: which models it makes items of.
     """
 
     item: str
@@ -195,6 +200,7 @@ class Stage:
     body: Body
     reads: tuple[str, ...] = ()
     check: Check = lambda config: None
+    of: Callable[[Model], bool] = lambda model: True
 
     @property
     def name(self) -> str:
@@ -203,7 +209,11 @@ class Stage:
 
     def models(self, config: Config) -> tuple[Model | None, ...]:
         """What a run makes items of."""
-        return models(config) if "{model}" in self.item else (None,)
+        if self.name in config.skipped_stages:
+            return ()
+        if "{model}" not in self.item:
+            return (None,)
+        return tuple(model for model in models(config) if self.of(model))
 
     def item_of(self, model: Model | None) -> str:
         """Name of an item."""
@@ -220,7 +230,8 @@ class Stage:
                 found += [(stage, model.parent)] if model and model.parent else []
             else:
                 found.append((stage, model) if which == "{model}" else (need, None))
-        return tuple(found)
+        skipped = config.skipped_stages
+        return tuple(need for need in found if need[0].partition("/")[0] not in skipped)
 
     def input_items(self, config: Config, model: Model | None = None) -> tuple[str, ...]:
         """Names of what an item reads."""
@@ -230,7 +241,15 @@ class Stage:
         )
 
     def __call__(self, config: Config, run_dir: RunDir, force: bool = False) -> tuple[Card, ...]:
-        """Make every item of a run that is not finished."""
+        """Make every item of a run that is not finished.
+
+        Raises:
+            InputError: there is nothing to make, or settings that cannot work.
+        """
+        if self.name in config.skipped_stages:
+            raise InputError(
+                f"{self.name} has nothing to do for network = {config.model.network!r}"
+            )
         self.check(config)
         return tuple(self.make(config, run_dir, model, force) for model in self.models(config))
 
@@ -346,11 +365,12 @@ def stage(
     settings: tuple[str, ...],
     reads: tuple[str, ...] = (),
     check: Check = lambda config: None,
+    of: Callable[[Model], bool] = lambda model: True,
 ) -> Callable[[Body], Stage]:
     """Decorate a body as a `Stage`; its docstring becomes the command line's description."""
 
     def decorate(body: Body) -> Stage:
-        made = Stage(item, version, needs, settings, body, reads, check)
+        made = Stage(item, version, needs, settings, body, reads, check, of)
         object.__setattr__(made, "__doc__", body.__doc__)
         return made
 

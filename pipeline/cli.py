@@ -1,12 +1,15 @@
-"""Command line shared by every stage."""
+"""What the command lines have in common: the stages' settings, and the style of all."""
 
 import argparse
+import json
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
 
-from pipeline.artefacts import RunDir, Stage
+from pipeline.artefacts import Card, RunDir, Stage
 from pipeline.config import Config, load
 from pipeline.errors import PipelineError
 from pipeline.ethosu.errors import EthosUError
@@ -16,22 +19,60 @@ DEBUG = "--debug"
 DEBUG_HELP = "show where an error arose"
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a command line about a run says.
+
+    Attributes:
+        config: the settings.
+        run_dir: holds the results.
+        force: whether to make again what is finished.
+        as_json: whether to print JSON.
+    """
+
+    config: Config
+    run_dir: RunDir
+    force: bool
+    as_json: bool
+
+
 def stage_main(*stages: Stage) -> None:
     """Run one stage, all kinds of its items, from the command line and print where they are."""
     name = stages[-1].name
-    config, run_dir, force = parse(f"python -m pipeline.{name}", stages[-1].__doc__ or "")
+    options = parse(f"python -m pipeline.{name}", stages[-1].__doc__ or "", prints_json=True)
     with reported_errors():
-        cards = [card for stage in stages for card in stage(config, run_dir, force)]
-    print(f"{name}: {run_dir.path(name)} ({sum(card.wall_s for card in cards):.1f} s)")
+        cards = [c for each in stages for c in each(options.config, options.run_dir, options.force)]
+    if options.as_json:
+        print(cards_as_json(cards))
+    else:
+        seconds = sum(card.wall_s for card in cards)
+        print(f"{name}: {options.run_dir.path(name)} ({seconds:.1f} s)")
 
 
-def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
-    """Read ``--config``, ``--run-dir``, ``--force``, ``--debug`` and one option per setting."""
-    common = argparse.ArgumentParser(add_help=False)
+def cards_as_json(cards: Iterable[Card]) -> str:
+    """Cards as a JSON list, as they lie in the run directory."""
+    return json.dumps([asdict(card) for card in cards], indent=1)
+
+
+def command_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Of a command with options of its own: its module's docstring, which ends with examples."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    return made
+
+
+def parse(program: str, description: str, *, prints_json: bool = False) -> Options:
+    """Read what every command about a run takes, and one option per setting."""
+    flags = ("--force", DEBUG, *(["--json"] if prints_json else []))
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     common.add_argument("--run-dir", type=Path)
-    common.add_argument("--force", action="store_true")
-    common.add_argument(DEBUG, action="store_true")
+    for flag in flags:
+        common.add_argument(flag, action="store_true")
     known, rest = common.parse_known_args()
     with reported_errors():
         default = load(known.config)
@@ -39,9 +80,12 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
         Config,
         prog=program,
         description=(
-            f"{description}\n\n--config PATH (default {DEFAULT_CONFIG}) loads the settings below; "
-            "--run-dir PATH (default runs/<config name>) holds the results; --force runs the "
-            "stage again even if its inputs have not changed; --debug shows where an error arose."
+            f"{description}\n\n{program} --config configs/toy.toml\n\n{program} --config "
+            "configs/toy.toml --run-dir runs/mine --train.steps 20\n\n"
+            f"--config PATH (default {DEFAULT_CONFIG}) loads the settings below; --run-dir PATH "
+            "(default runs/<config name>) holds the results; --force makes again what is "
+            f"finished; {'--json prints cards as JSON; ' if prints_json else ''}{DEBUG} shows "
+            "where an error arose."
         ),
         default=default,
         args=rest,
@@ -49,7 +93,7 @@ def parse(program: str, description: str) -> tuple[Config, RunDir, bool]:
         config=(tyro.conf.AvoidSubcommands,),
     )
     root = known.run_dir or Path("runs") / known.config.stem
-    return config, RunDir(root), known.force
+    return Options(config, RunDir(root), known.force, prints_json and known.json)
 
 
 class reported_errors:

@@ -24,8 +24,13 @@ from pipeline.ethosu.memory_system import memory_system
 from pipeline.ethosu.npu import NpuName
 from pipeline.ethosu.vela_config import DEFAULT_SYSTEM, VelaConfig
 from pipeline.networks import DEFAULT_NETWORK, Network
+from pipeline.networks.problem import ToolkitProblem
+from pipeline.networks.settings import NetworkSettings
+from pipeline.producers.settings import Step, check_order
 
 DENSE = "dense"
+# What has nothing to do for a model that does not enhance speech.
+SPEECH_STAGES = ("prepare", "train", "evaluate")
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
 # Memory modes that a study compares: weights in flash, and in SRAM.
 PLACEMENT_MODES = ("Shared_Sram", "Sram_Only")
@@ -177,11 +182,27 @@ class Variant(_Section):
     """Optimizer steps; none: `compress.steps`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak of the cosine schedule; none: `compress.learning_rate`."""
+    toolkit: Annotated[tuple[Step, ...], Field(exclude_if=lambda steps: not steps)] = ()
+    """Instead of methods: what the TensorFlow Model Optimization toolkit does to the dense network,
+    in this order. An epoch of our networks is `compress.validate_every` steps."""
 
     @property
     def trains(self) -> bool:
-        """Whether there is a training."""
-        return all(method.trains for method in self.methods)
+        """Whether there is a training by this package."""
+        return not self.toolkit and all(method.trains for method in self.methods)
+
+    @model_validator(mode="after")
+    def _toolkit_stands_alone(self) -> "Variant":
+        if self.toolkit:
+            check_order(self.toolkit)
+            fields = ("parent", "methods", "steps", "learning_rate")
+            for name in fields:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"variant {self.name!r}: toolkit starts from the dense network and has "
+                        f"settings of its own; it does not use {name}; leave it out"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _settings_are_used(self) -> "Variant":
@@ -233,12 +254,17 @@ class Compress(_Section):
     def _parents_come_first(self) -> "Compress":
         known = [DENSE]
         for variant in self.variants:
+            if variant.parent in (each.name for each in self.variants if each.toolkit):
+                raise ValueError(
+                    f"variant {variant.name!r}: nothing can start from {variant.parent!r}, which "
+                    "the toolkit makes"
+                )
             if variant.parent not in known:
                 raise ValueError(
                     f"variant {variant.name!r}: parent {variant.parent!r} is none of the models "
                     f"before it ({', '.join(known)})"
                 )
-            if not variant.trains and variant.parent == DENSE:
+            if not variant.trains and not variant.toolkit and variant.parent == DENSE:
                 raise ValueError(
                     f"variant {variant.name!r}: without training it needs a trained integer model; "
                     "give one as its parent"
@@ -408,6 +434,40 @@ class Config(_Section):
         for deployment in self.study.deployments:
             for mode in PLACEMENT_MODES:
                 memory_system(deployment.system, mode, config)
+        return self
+
+    @property
+    def network(self) -> NetworkSettings:
+        """The network that is trained.
+
+        Raises:
+            ConfigError: there is none, but a problem of the optimization toolkit.
+        """
+        if isinstance(self.model, ToolkitProblem):
+            raise ConfigError(f"model.problem = {self.model.problem!r} is no network of a hop")
+        return self.model
+
+    @property
+    def skipped_stages(self) -> tuple[str, ...]:
+        """Stages that have nothing to make of the model."""
+        return SPEECH_STAGES if isinstance(self.model, ToolkitProblem) else ()
+
+    @model_validator(mode="after")
+    def _problem_has_its_own_data(self) -> "Config":
+        if not isinstance(self.model, ToolkitProblem):
+            return self
+        for name in ("data", "mixing", "train", "evaluate", "study"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f'network = "tfmot" brings data, loss and training of its own and does not '
+                    f"use [{name}]; leave it out"
+                )
+        for variant in self.compress.variants:
+            if not variant.toolkit:
+                raise ValueError(
+                    f'variant {variant.name!r}: network = "tfmot" is made by the toolkit alone; '
+                    'list its steps, such as toolkit = [{ do = "train" }, { do = "quantize" }]'
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Cuts TFLite models: conversions from and to float off the ends, or one part out of the middle."""
+"""Cuts TFLite models, float ends off or one part out of the middle, and names their ends."""
 
 from __future__ import annotations
 
@@ -98,6 +98,33 @@ def extract(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> by
         raise ModelError(f"the part also takes {', '.join(names)}")
     graph.operators = kept
     return _packed(model)
+
+
+def named_ends(content: bytes) -> bytes:
+    """A model whose inputs and outputs are called as its signature says, and nothing else is.
+
+    TensorFlow's converter names them after how it read the model; Keras' names are in the
+    signature, which goes.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    try:
+        model = _schema().ModelT.InitFromPackedBuf(bytearray(content), 0)
+        graph = model.subgraphs[0]
+        ends = {
+            end.tensorIndex: end.name
+            for signature in model.signatureDefs or ()
+            for end in (*signature.inputs, *signature.outputs)
+        }
+        for index, tensor in enumerate(graph.tensors):
+            if index not in ends and tensor.name in ends.values():
+                tensor.name += b"/inner"
+            tensor.name = ends.get(index, tensor.name)
+        model.signatureDefs = None
+        return _packed(model)
+    except MALFORMED as error:
+        raise damage(error) from error
 
 
 def _only(places: dict[str, list[int]], name: str) -> int:

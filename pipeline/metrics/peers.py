@@ -8,17 +8,14 @@ mixture itself and an ideal ratio mask, the bound of any mask on the same bands.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.dsp import ideal_ratio_mask
-from pipeline.errors import PipelineError
 from pipeline.metrics.dnsmos import Dnsmos
 from pipeline.metrics.peer_models import (
     DeepFilterNet3,
@@ -178,10 +175,12 @@ def _cell(value: Statistic) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's description."""
+    from pipeline.cli import command_parser, reported_errors
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
+    from pipeline.progress import Reporter
 
-    parser = argparse.ArgumentParser(prog="pipeline.metrics.peers", description=__doc__)
+    parser = command_parser("pipeline.metrics.peers", __doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="prepared corpus")
     parser.add_argument("--split", default="test", help="split the mixtures are made from")
     parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
@@ -192,23 +191,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
     options = parser.parse_args(arguments)
 
-    try:
+    with reported_errors():
         stores = open_split(options.corpus, options.split)
         mixtures = list(load_mixtures(options.mixtures, *stores))
         table = enhancers(load_peers(options.cache), options.bands)
         dnsmos_cache = options.cache if options.dnsmos else None
-        results = list(compare(table, mixtures, options.workers, _show_progress, dnsmos_cache))
+        with Reporter() as report:
+            results = list(compare(table, mixtures, options.workers, report, dnsmos_cache))
         partial = options.output.with_suffix(".partial")
         partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
         partial.replace(options.output)
-    except (PipelineError, ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
     print(markdown(as_tables(results)), end="")
-
-
-def _show_progress(name: str, done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r{name}: {done} of {total} mixtures", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

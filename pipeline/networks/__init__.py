@@ -11,6 +11,7 @@ from pydantic import Discriminator, Tag
 from pipeline.networks.attention import AttentionNet
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.keras_network import KerasNetwork
+from pipeline.networks.problem import ToolkitProblem
 from pipeline.networks.tinylstms import TinyLSTMs
 
 DEFAULT_NETWORK = TinyLSTMs()
@@ -25,6 +26,7 @@ Network = Annotated[
     Annotated[TinyLSTMs, Tag("tinylstms")]
     | Annotated[ConvNet, Tag("convnet")]
     | Annotated[AttentionNet, Tag("attention")]
-    | Annotated[KerasNetwork, Tag("keras")],
+    | Annotated[KerasNetwork, Tag("keras")]
+    | Annotated[ToolkitProblem, Tag("tfmot")],
     Discriminator(_network),
 ]

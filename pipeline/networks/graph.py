@@ -159,6 +159,17 @@ class HopGraph:
         """Nodes that read a tensor."""
         return [node for node in self.nodes if name in node.inputs]
 
+    def window(self, node: Node) -> Node | None:
+        """The delay that a convolution reads beside the tensor it delays, if its hops are even."""
+        read = self[node.inputs[0]] if node.op == "conv" else None
+        if read is None or read.op != "concat" or len(read.inputs) != 2:
+            return None
+        delay = self[read.inputs[0]]
+        if delay.op != "delay" or delay.inputs != read.inputs[1:]:
+            return None
+        even = [delay.delays[-1] * k for k in range(len(delay.delays), 0, -1)]
+        return delay if even == list(delay.delays) else None
+
     def multiplied(self) -> frozenset[str]:
         """Matrices that make the operands of a matmul.
 

@@ -32,7 +32,7 @@ from pipeline.networks.tinylstms import lstm_cell
 
 Arrays = dict[str, NDArray[np.float32]]
 _GATES = 4
-OTHER_DOOR = "take the model through `python -m pipeline.tfmot`, or write the layer with those"
+OTHER_DOOR = 'take the model through network = "tfmot", or write the layer with those'
 
 
 class KerasImportError(InputError):

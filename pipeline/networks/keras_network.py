@@ -1,7 +1,5 @@
 """A user's own Keras model as a network of the configuration."""
 
-import importlib.util
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,13 +19,9 @@ class KerasNetwork(NetworkSettings):
     """A ``.keras`` or ``.h5`` file, or ``module:function`` that returns a model."""
 
     @property
-    def source(self) -> Path | None:
-        """The file whose content decides the network: the model's, or the module's."""
-        module, colon, _ = self.path.partition(":")
-        if not colon:
-            return Path(self.path)
-        found = importlib.util.find_spec(module)
-        return Path(found.origin) if found and found.origin else None
+    def place(self) -> str:
+        """Where the model comes from."""
+        return self.path
 
     def define(self) -> HopGraph:
         """The graph of one hop.

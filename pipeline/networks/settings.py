@@ -1,5 +1,6 @@
 """What the settings of every network have in common."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +13,34 @@ from pipeline.networks.graph import HopGraph
 Positive = Annotated[int, Field(gt=0)]
 
 
-class NetworkSettings(BaseModel):
-    """Sizes of a network, which define it."""
+class ModelSettings(BaseModel):
+    """What a run is about."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    bands: Annotated[int, Field(ge=8, le=257)] = 128
-    """Mel bands: width of input and output."""
+    @property
+    def place(self) -> str:
+        """A file, or ``module:function``, that the model comes from; empty: from settings alone."""
+        return ""
 
     @property
     def source(self) -> Path | None:
-        """A file whose content decides the network, if there is one."""
-        return None
+        """The file whose content decides the model, if there is one."""
+        module, colon, _ = self.place.partition(":")
+        if not colon:
+            return Path(self.place) if self.place else None
+        try:
+            found = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        return Path(found.origin) if found and found.origin else None
+
+
+class NetworkSettings(ModelSettings):
+    """Sizes of a network, which define it."""
+
+    bands: Annotated[int, Field(ge=8, le=257)] = 128
+    """Mel bands: width of input and output."""
 
     def define(self) -> HopGraph:
         """The graph of one hop."""

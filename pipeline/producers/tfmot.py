@@ -15,29 +15,30 @@ import dataclasses
 import importlib
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.deployed import Comparison, IntegerDifference
-from pipeline.errors import InputError
 from pipeline.ethosu.errors import GoldenError
 from pipeline.ethosu.golden_process import GoldenProcess
+from pipeline.ethosu.surgery import named_ends
 from pipeline.ethosu.weight_statistics import weight_tensors
 from pipeline.keras import tf, tf_keras
+from pipeline.producers.settings import (
+    Cluster,
+    ProducerError,
+    Prune,
+    Quantize,
+    Step,
+    Train,
+    check_order,
+)
 from pipeline.runners.tflite import TfliteRunner
 
 COMPARED_INFERENCES = 32
-
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class ProducerError(InputError):
-    """The toolkit or the converter cannot take the model; the text names layer and way out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Problem:
         train, valid: batched data sets of (inputs, targets); `train` is finite.
         loss: anything Keras takes as a loss.
         metrics: names or functions, reported after every step.
+        judge: what else to report of the network after a step, by name.
+        deployed: what to convert, made of the quantized network; as it is, if not given.
     """
 
     model: tf_keras.Model
@@ -56,61 +59,8 @@ class Problem:
     valid: tf.data.Dataset
     loss: Any
     metrics: Sequence[Any] = ()
-
-
-class _Step(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    epochs: Positive = 1
-    """Passes over the training data."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Of Adam."""
-
-
-class Train(_Step):
-    """Train in floating point as it is."""
-
-    do: Literal["train"] = "train"
-
-
-class Prune(_Step):
-    """Remove weights of small magnitude while training."""
-
-    do: Literal["prune"] = "prune"
-    sparsity: Share = 0.5
-    """Share removed in the end; with `m_by_n` the pattern decides."""
-    schedule: Literal["polynomial", "constant"] = "polynomial"
-    """polynomial: rises from 0 over the first half of the steps; constant: from the start."""
-    block: tuple[Positive, Positive] = (1, 1)
-    """Rows and columns removed together, for layers with a matrix."""
-    m_by_n: tuple[Positive, Positive] | None = None
-    """Zeros a group and group size along the channels, such as 2 of 4."""
-
-    @model_validator(mode="after")
-    def _one_structure(self) -> Self:
-        if self.m_by_n is not None:
-            if self.block != (1, 1):
-                raise ValueError("give block or m_by_n, not both")
-            if self.m_by_n[0] >= self.m_by_n[1]:
-                raise ValueError(f"m_by_n = {self.m_by_n}: expected fewer zeros than the group has")
-        return self
-
-
-class Cluster(_Step):
-    """Let every weight tensor hold few distinct values; zeros stay."""
-
-    do: Literal["cluster"] = "cluster"
-    clusters: Annotated[int, Field(ge=2, le=255)] = 16
-    """Distinct values a tensor."""
-
-
-class Quantize(_Step):
-    """Quantization-aware training to int8; zeros and clusters stay."""
-
-    do: Literal["quantize"] = "quantize"
-
-
-Step = Annotated[Train | Prune | Cluster | Quantize, Field(discriminator="do")]
+    judge: Callable[[tf_keras.Model], Mapping[str, float]] = lambda model: {}
+    deployed: Callable[[tf_keras.Model], tf_keras.Model] = lambda quantized: quantized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,9 +80,13 @@ class StepReport:
     After quantization the weights are the integers in the file.
     """
 
-    step: str
+    do: str
     weights: tuple[WeightStatistics, ...]
     scores: dict[str, float]
+
+    def __str__(self) -> str:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+        return f"{self.do}: {scores}, {100 * self.zeros:.1f} % zeros"
 
     @property
     def zeros(self) -> float:
@@ -151,6 +105,21 @@ class Produced:
     tflite: bytes
     reports: tuple[StepReport, ...]
     proof: Comparison | None
+
+    def results(self) -> dict[str, Any]:
+        """As results of a stage."""
+        last = self.reports[-1]
+        by_weight = {weight.name: weight.zeros for weight in last.weights}
+        return {
+            "steps": [
+                dataclasses.asdict(report) | {"zeros": round(report.zeros, 6)}
+                for report in self.reports
+            ],
+            "scheme": "int8",
+            "sparsity": by_weight | {"all": round(last.zeros, 6)},
+            "units": {},
+            "proof": self.proof and self.proof.model_dump(),
+        }
 
 
 def load_problem(place: str, seed: int) -> Problem:
@@ -191,18 +160,16 @@ def produce(
     Raises:
         ProducerError: steps in an impossible order, or a layer the toolkit does not know.
     """
-    order = [step.do for step in steps]
-    if not order or order[-1] != "quantize" or order.count("quantize") > 1:
-        raise ProducerError(f"steps {order}: expected exactly one quantize, at the end")
+    check_order(steps)
     tf_keras.utils.set_random_seed(seed)
     model, tflite = problem.model, b""
     reports: list[StepReport] = []
     for step in steps:
-        done = {report.step for report in reports}
+        done = {report.do for report in reports}
         model = _run(step, model, problem, pruned="prune" in done, clustered="cluster" in done)
         scores = _scores(model, problem)
         if step.do == "quantize":
-            tflite = _converted(model)
+            tflite = _converted(problem.deployed(model))
             weights = tuple(
                 WeightStatistics(w.name, w.elements, round(w.sparsity, 6), w.distinct_values)
                 for w in weight_tensors(tflite)
@@ -315,9 +282,7 @@ def _named(wrap: Callable[..., Any], model: tf_keras.Model, **options: Any) -> t
         ) from error
 
 
-def _fitted(
-    model: tf_keras.Model, step: _Step, problem: Problem, *callbacks: Any
-) -> tf_keras.Model:
+def _fitted(model: tf_keras.Model, step: Step, problem: Problem, *callbacks: Any) -> tf_keras.Model:
     model.compile(
         optimizer=tf_keras.optimizers.Adam(step.learning_rate),
         loss=problem.loss,
@@ -329,7 +294,10 @@ def _fitted(
 
 def _scores(model: tf_keras.Model, problem: Problem) -> dict[str, float]:
     model.compile(loss=problem.loss, metrics=list(problem.metrics))
-    values = model.evaluate(problem.valid, verbose=0, return_dict=True)
+    values = model.evaluate(problem.valid, verbose=0, return_dict=True) | problem.judge(model)
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise ProducerError(f"training diverged: {name} is {value}; lower the learning_rate")
     return {name: round(float(value), 6) for name, value in values.items()}
 
 
@@ -352,7 +320,7 @@ def _converted(model: tf_keras.Model) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
-        return bytes(converter.convert())
+        return named_ends(bytes(converter.convert()))
     except Exception as error:
         # The converter raises whatever its layers raise.
         lines = str(error).strip().splitlines() or [type(error).__name__]

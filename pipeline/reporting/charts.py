@@ -9,7 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from pipeline.reporting import theme
-from pipeline.reporting.results import DENSE_FLOAT, Kind, Layer, Metric, Results, System, Validation
+from pipeline.reporting.results import (
+    DENSE_FLOAT,
+    Kind,
+    Layer,
+    Metric,
+    ModelResults,
+    Results,
+    System,
+    Validation,
+)
 from pipeline.reporting.tables import METRICS, memory_mode_name
 
 # Operations below this share of the total are drawn as one bar.
@@ -24,6 +33,7 @@ _LINES: dict[Kind, str] = {
 }
 _DENSE = "dense float"
 _LEGEND_ROW_PT = 17
+_LONGEST_NAME = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +93,7 @@ def quality_by_snr(results: Results, metric: Metric) -> Chart:
         return Chart(theme.to_svg(figure, description), heading)
 
 
-def cycles_by_layer(results: Results) -> list[Chart]:
+def cycles_by_layer(results: ModelResults) -> list[Chart]:
     """Vela's cycles of every NPU operation in the order they run, a chart for each variant."""
     costs = {
         name: {mode: _cycles(compiled.layers) for mode, compiled in modes.items()}
@@ -114,7 +124,7 @@ def _cycle_chart(variant: str, per_mode: dict[str, dict[str, int]], longest: int
             )
             labels = [f"{value:,}" if value else "" for value in shown]
             axes.bar_label(bars, labels, padding=3, color=theme.MUTED, fontsize=10)
-        axes.set_yticks(range(len(names) + 1), [*names, others])
+        axes.set_yticks(range(len(names) + 1), [*map(_short, names), others])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, 1.2 * max(longest, 1))
@@ -128,6 +138,11 @@ def _cycle_chart(variant: str, per_mode: dict[str, dict[str, int]], longest: int
             theme.to_svg(figure, f"Cycles by operation, {variant}: {totals}."),
             f"{variant}: {totals}",
         )
+
+
+def _short(name: str) -> str:
+    """The end of a name, which tells operations of other converters apart."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _curves(

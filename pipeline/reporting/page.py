@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 from collections.abc import Mapping
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ
 from pipeline.reporting import charts, listening, story, tables
 from pipeline.reporting.embed import flac
 from pipeline.reporting.listening import Clip
-from pipeline.reporting.results import DENSE_FLOAT, Metric, Results
+from pipeline.reporting.results import DENSE_FLOAT, Metric, ModelResults, Results
 from pipeline.reporting.sparsity import PATCH, SparsityMap, sparsity_map
 
 FLOAT_BYTES = 4
@@ -34,7 +35,8 @@ class Network:
         parameters: weights and biases of the dense network.
         weights: the weights alone.
         bands: width of input and output.
-        kept: for each variant, where each matrix ``[inputs, outputs]`` keeps its weights.
+        kept: for each variant that has masks, where each matrix ``[inputs, outputs]`` keeps its
+            weights.
     """
 
     parameters: int
@@ -72,27 +74,22 @@ class Provenance:
 def render(
     results: Results, network: Network, clips: tuple[Clip, ...], provenance: Provenance
 ) -> str:
-    """Write the page as HTML text."""
-    resources = importlib.resources.files("pipeline.reporting")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (resources / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    """Write the page of a run that makes enhancers, as HTML text."""
     float_bytes = FLOAT_BYTES * network.parameters
     left = {
         name: sum(int(matrix.sum()) for matrix in kept.values()) / network.weights
         for name, kept in network.kept.items()
     }
+    left |= {
+        name: 1 - made.sparsity["all"] for name, made in results.compress.items() if made.steps
+    }
     summaries = story.summaries(results, left, float_bytes, HOP_SAMPLES / RATE_HZ * 1e6)
     smallest = results.smallest()
     compiled = results.compile[smallest][results.memory_modes[0]]
     plotted = plotted_metrics(results)
-    return environment.get_template("page.html.j2").render(
-        style=Markup((resources / "page.css").read_text(encoding="utf-8")),
-        script=Markup((resources / "page.js").read_text(encoding="utf-8")),
+    return _rendered(
+        "page.html.j2",
+        script=Markup(_resource("page.js")),
         results=results,
         network=network,
         provenance=provenance,
@@ -116,8 +113,43 @@ def render(
         patch=PATCH,
         proofs={name: story.proofs(c, name) for name, c in results.convert.items()},
         clips=[_clip_view(clip) for clip in clips],
-        svg=Markup,
+        toolkit_steps=tables.toolkit_steps(results),
     )
+
+
+def render_models(results: ModelResults, provenance: Provenance) -> str:
+    """Write the page of a run that makes any other models, as HTML text."""
+    smallest = results.smallest()
+    return _rendered(
+        "models.html.j2",
+        title=", ".join(results.compress),
+        compiled=results.compile[smallest][results.memory_modes[0]],
+        provenance=provenance,
+        toolkit_steps=tables.toolkit_steps(results),
+        size=tables.size(results),
+        cost=tables.cost(results),
+        inferences=tables.inferences(results),
+        cycle_charts=charts.cycles_by_layer(results),
+        proofs={name: story.proofs(c, name) for name, c in results.convert.items()},
+    )
+
+
+def _rendered(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals["svg"] = Markup
+    style = Markup(_resource("page.css"))
+    return environment.get_template(template).render(style=style, **values)
+
+
+def _resource(name: str) -> str:
+    resource = importlib.resources.files("pipeline.reporting") / name
+    return resource.read_text(encoding="utf-8")
 
 
 def _maps(kept: Mapping[str, NDArray[np.bool_]]) -> list[SparsityMap]:

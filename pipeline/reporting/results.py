@@ -1,12 +1,13 @@
 """The numbers a report is made from, checked as they are read from the stage cards."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from pipeline.boards.inferences import Inferences
 from pipeline.boards.journal import BoardRun
-from pipeline.deployed import Count, Proof
+from pipeline.deployed import Count, IntegerDifference, Proof
 from pipeline.errors import InputError
 
 DENSE_FLOAT = "dense_float"
@@ -37,21 +38,47 @@ class Training(_Record):
     step_ms: FiniteFloat | None = None
 
 
-class Compressed(Training):
+class ToolkitWeights(_Record):
+    """A weight tensor after a step of the optimization toolkit."""
+
+    name: str
+    elements: Count
+    zeros: FiniteFloat
+    distinct: Count
+
+
+class ToolkitStep(_Record):
+    """What a step of the optimization toolkit left: scores, and zeros that are easily lost."""
+
+    do: str
+    scores: dict[str, FiniteFloat]
+    zeros: FiniteFloat
+    weights: tuple[ToolkitWeights, ...]
+
+
+class Compressed(_Record):
     """A compressed variant; ``sparsity`` is the share removed by matrix, and ``all`` of them.
 
-    One that was pruned offline has no training.
+    One that was pruned offline has no training; one that the optimization toolkit made, steps.
     """
 
     history: tuple[Validation, ...] = ()
     sparsity: dict[str, FiniteFloat]
     scheme: str
+    steps: tuple[ToolkitStep, ...] = ()
 
 
 class Converted(Proof):
     """A TFLite model and the proof that came with it."""
 
     tflite_bytes: Count
+
+
+class Produced(_Record):
+    """A TFLite model of the optimization toolkit, and its runtimes where both run it."""
+
+    tflite_bytes: Count
+    tflite_vs_tflm: IntegerDifference | None = None
 
 
 class Flash(_Record):
@@ -99,6 +126,7 @@ class Statistic(_Record):
     total: Count
 
 
+Read = TypeVar("Read", bound=BaseModel)
 Kind = Literal["input", "oracle", "peer", "float", "integer"]
 Metric = Literal["si_sdr_db", "si_sdri_db", "sdr_db", "pesq_wb", "stoi", "dnsmos_overall"]
 OPTIONAL_METRICS: tuple[Metric, ...] = ("dnsmos_overall",)
@@ -144,26 +172,28 @@ class Evaluation(_Record):
     real_time_factor: dict[str, FiniteFloat]
 
 
-class Results(_Record):
-    """Everything a report shows in numbers; dictionaries are keyed by variant.
+class OnTarget(BoardRun):
+    """What a board made of a model's audio or, without a front end, of random inputs."""
+
+    inferences: dict[str, Inferences] = Field(default={})
+
+
+class ModelResults(_Record):
+    """What is known of models that do whatever they do; dictionaries are keyed by variant.
 
     Attributes:
-        train: the dense floating-point network.
-        compress: its compressed variants.
+        compress: how they were made.
         convert: their TFLite models.
         compile: their compiled models by memory mode.
-        evaluate: quality; each variant's integer model is the system of the same name.
-        estimate: cost of one hop, one entry for each source and memory mode.
+        estimate: cost of one hop or inference, one entry for each source and memory mode.
         on_target: what the firmware did on a board.
     """
 
-    train: Training
     compress: Annotated[dict[str, Compressed], Field(min_length=1)]
-    convert: dict[str, Converted]
+    convert: dict[str, Converted | Produced]
     compile: dict[str, Annotated[dict[str, Compiled], Field(min_length=1)]]
-    evaluate: Evaluation
     estimate: dict[str, tuple[Latency, ...]]
-    on_target: dict[str, BoardRun]
+    on_target: dict[str, OnTarget]
 
     @property
     def memory_modes(self) -> tuple[str, ...]:
@@ -183,34 +213,59 @@ class Results(_Record):
         )
         return next(rows, None)
 
-    def change(self, variant: str, metric: Metric) -> float | None:
-        """Mean of a variant's integer model minus that of the dense float network."""
-        systems = self.evaluate.systems
-        means = [systems[name].overall[metric].mean for name in (variant, DENSE_FLOAT)]
-        return None if means[0] is None or means[1] is None else means[0] - means[1]
-
     def smallest(self) -> str:
         """The variant with the least flash in the main memory mode."""
         mode = self.memory_modes[0]
         return min(self.compile, key=lambda name: self.compile[name][mode].flash.total)
 
 
-def read_results(stages: Mapping[str, Mapping[str, Any]]) -> Results:
+class Results(ModelResults):
+    """Everything a report on enhancers shows in numbers.
+
+    Attributes:
+        train: the dense floating-point network that the variants come from.
+        evaluate: quality; each variant's integer model is the system of the same name.
+    """
+
+    train: Training
+    evaluate: Evaluation
+
+    def change(self, variant: str, metric: Metric) -> float | None:
+        """Mean of a variant's integer model minus that of the dense float network."""
+        systems = self.evaluate.systems
+        means = [systems[name].overall[metric].mean for name in (variant, DENSE_FLOAT)]
+        return None if means[0] is None or means[1] is None else means[0] - means[1]
+
+
+def read_model_results(stages: Mapping[str, Mapping[str, Any]]) -> ModelResults:
     """Check the results of a run's cards, by stage and, where it has one of each, by variant.
 
     Raises:
         ResultsError: names the stage and the field, and how to mend it.
     """
-    try:
-        results = Results.model_validate({stage: dict(value) for stage, value in stages.items()})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        stage, *field = (str(part) for part in problem["loc"])
-        raise _damaged(stage, f"{'.'.join(field)}: {problem['msg']}") from error
+    return _read(ModelResults, stages)
+
+
+def read_results(stages: Mapping[str, Mapping[str, Any]]) -> Results:
+    """Likewise of a run that makes enhancers.
+
+    Raises:
+        ResultsError: as `read_model_results`.
+    """
+    results = _read(Results, stages)
     for system in (DENSE_FLOAT, *results.compress):
         if system not in results.evaluate.systems:
             raise _damaged("evaluate", f"system {system!r} is missing")
     return results
+
+
+def _read(kind: type[Read], stages: Mapping[str, Mapping[str, Any]]) -> Read:
+    try:
+        return kind.model_validate({stage: dict(value) for stage, value in stages.items()})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        stage, *field = (str(part) for part in problem["loc"])
+        raise _damaged(stage, f"{'.'.join(field)}: {problem['msg']}") from error
 
 
 def _damaged(stage: str, what: str) -> ResultsError:

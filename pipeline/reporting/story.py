@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from pipeline.reporting.results import Converted, Latency, Metric, Results, Source
+from pipeline.deployed import IntegerDifference
+from pipeline.reporting.results import Converted, Latency, Metric, Produced, Results, Source
 
 _COMPARED: tuple[tuple[Metric, str, int], ...] = (
     ("si_sdr_db", "dB SI-SDR", 2),
@@ -60,11 +61,13 @@ def readable_bytes(count: int) -> str:
     return f"{count}{_NO_BREAK}bytes"
 
 
-def proofs(converted: Converted, variant: str) -> list[Proof]:
-    """The chain from training to TFLite Micro, link by link."""
-    keras, tflm = converted.keras_vs_tflite, converted.tflite_vs_tflm
+def proofs(converted: Converted | Produced, variant: str) -> list[Proof]:
+    """The chain from training to TFLite Micro, link by link; the toolkit's has the last one."""
+    if isinstance(converted, Produced):
+        tflm = converted.tflite_vs_tflm
+        return [] if tflm is None else [_runtimes_agree(tflm)]
+    keras = converted.keras_vs_tflite
     loss_db = keras.si_sdr_keras_db - keras.si_sdr_tflite_db
-    share = tflm.mismatching / max(1, tflm.values)
     return [
         Proof(
             converted.weights_equal_training,
@@ -81,13 +84,18 @@ def proofs(converted: Converted, variant: str) -> list[Proof]:
             f"worst. The enhanced speech scores {_decimal(keras.si_sdr_tflite_db)} dB SI-SDR, "
             f"against {_decimal(keras.si_sdr_keras_db)} dB in training arithmetic.",
         ),
-        Proof(
-            tflm.worst_lsb <= MAX_RUNTIME_LSB,
-            "TFLite Micro, the runtime of the device, agrees with TFLite.",
-            f"Of {tflm.values:,} mask values, {tflm.mismatching:,} differ ({share:.2%})"
-            + (f", the worst by {tflm.worst_lsb} LSB." if share else "."),
-        ),
+        _runtimes_agree(converted.tflite_vs_tflm),
     ]
+
+
+def _runtimes_agree(difference: IntegerDifference) -> Proof:
+    share = difference.mismatching / max(1, difference.values)
+    return Proof(
+        difference.worst_lsb <= MAX_RUNTIME_LSB,
+        "TFLite Micro, the runtime of the device, agrees with TFLite.",
+        f"Of {difference.values:,} values, {difference.mismatching:,} differ ({share:.2%})"
+        + (f", the worst by {difference.worst_lsb} LSB." if share else "."),
+    )
 
 
 def _summary(

@@ -4,7 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 
 from pipeline.boards.tables import cost_table, quality_table
-from pipeline.reporting.results import DENSE_FLOAT, Metric, Metrics, Results, Source, System
+from pipeline.reporting.results import (
+    DENSE_FLOAT,
+    Metric,
+    Metrics,
+    ModelResults,
+    Results,
+    Source,
+    System,
+)
 from pipeline.reporting.table import NO_VALUE, Row, Table
 
 METRICS: dict[Metric, tuple[str, int]] = {
@@ -96,7 +104,7 @@ def per_snr(results: Results, metric: Metric) -> Table:
     )
 
 
-def size(results: Results) -> Table:
+def size(results: ModelResults) -> Table:
     """Flash split and arena of every compiled model."""
     rows = []
     for name, modes in results.compile.items():
@@ -129,21 +137,64 @@ def size(results: Results) -> Table:
     )
 
 
-def cost(results: Results) -> Table:
+def cost(results: ModelResults) -> Table:
     """Cycles and latency of one hop, a group of columns for each source."""
     rows = [
         Row(None, (_model_in_mode(name, mode), *_cost_cells(results, name, mode, results.sources)))
-        for name in results.compress
+        for name in results.compile
         for mode in results.memory_modes
     ]
     return Table(
-        "Cost of one hop; the source of each number is in its heading",
+        "Cost of one hop or inference; the source of each number is in its heading",
         ("Model", *_cost_columns(results.sources)),
         tuple(rows),
     )
 
 
-def on_target(results: Results) -> tuple[Table, ...]:
+def toolkit_steps(results: ModelResults) -> tuple[Table, ...]:
+    """What the optimization toolkit's steps left of each model that it made."""
+    tables = []
+    for name, made in results.compress.items():
+        if made.steps:
+            rows = [
+                (
+                    step.do,
+                    *(f"{value:.4f}" for value in step.scores.values()),
+                    f"{100 * step.zeros:.1f} %",
+                    str(max((weight.distinct for weight in step.weights), default=0)),
+                )
+                for step in made.steps
+            ]
+            columns = (*made.steps[0].scores, "zeros", "most distinct values in a tensor")
+            caption = f"{name} after each step of the optimization toolkit; the last is of integers"
+            tables.append(Table.of(caption, ("step", *columns), rows))
+    return tuple(tables)
+
+
+def inferences(results: ModelResults) -> Table | None:
+    """What the firmware made of random inputs; None if it was not run so."""
+    rows = [
+        (
+            _model_in_mode(name, mode),
+            f"{run.inferences}",
+            f"{run.package_bytes:,}",
+            f"{run.arena_bytes:,}",
+            f"{run.npu_cycles:,.0f}",
+            f"{run.bytes_differing:,} of {run.bytes_compared:,}",
+        )
+        for name, made in results.on_target.items()
+        for mode, run in made.inferences.items()
+    ]
+    board = next((made.board for made in results.on_target.values() if made.board), "")
+    columns = (
+        *("Model", "Inferences", "Model flash, bytes", "Arena, bytes", "NPU cycles"),
+        "Output bytes that differ from the emulator's",
+    )
+    caption = f"Firmware on the {board} board, random inputs"
+    return Table.of(caption, columns, rows) if rows else None
+
+
+def on_target(results: ModelResults) -> tuple[Table, ...]:
     """What the firmware took and gave on a board, for each memory mode; empty if none ran."""
     runs = [run for run in results.on_target.values() if run.board and run.image]
     found = []
@@ -167,7 +218,9 @@ def _cost_columns(sources: Sequence[Source]) -> tuple[str, ...]:
     return tuple(f"{kind} ({source})" for source in sources for kind in kinds)
 
 
-def _cost_cells(results: Results, variant: str, mode: str, sources: Sequence[Source]) -> list[str]:
+def _cost_cells(
+    results: ModelResults, variant: str, mode: str, sources: Sequence[Source]
+) -> list[str]:
     cells = []
     for source in sources:
         row = results.latency(variant, mode, source) if variant in results.estimate else None

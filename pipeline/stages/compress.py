@@ -1,10 +1,11 @@
 """Compress: sparsity and int8 weights learned together, one model per variant."""
 
 import dataclasses
+import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import RunDir, stage
+from pipeline.artefacts import RunDir, stage, write_atomically
 from pipeline.cli import stage_main
 from pipeline.compression.method import Method, Plan
 from pipeline.config import DENSE, Config
@@ -13,9 +14,14 @@ from pipeline.errors import InputError
 from pipeline.inputs import prepared_corpus, training_mixer
 from pipeline.models import Model
 from pipeline.networks.groups import groups, remove_masked_units
+from pipeline.networks.problem import ToolkitProblem
 from pipeline.networks.trained import Trained
+from pipeline.producers.settings import check_known
 from pipeline.progress import Reporter
 from pipeline.quantization import FLOAT, SCHEMES
+
+if TYPE_CHECKING:
+    from pipeline.producers.tfmot import Problem, StepReport
 
 # Mixtures that ranges and principal components are taken from.
 OBSERVED_BATCH = 64
@@ -29,8 +35,14 @@ def check(config: Config) -> None:
     """
     if not config.compress.variants:
         raise InputError("compress.variants is empty; give at least one model to make")
-    graph, applied = config.model.define().folded(), {DENSE: list[Method]()}
+    if isinstance(config.model, ToolkitProblem):
+        config.model.check()
+        return
+    graph, applied = config.network.define().folded(), {DENSE: list[Method]()}
     for variant in config.compress.variants:
+        if variant.toolkit:
+            check_known(graph)
+            continue
         applied[variant.name] = before = list(applied[variant.parent])
         for method in variant.methods:
             try:
@@ -45,6 +57,7 @@ def check(config: Config) -> None:
     needs=("prepare", "train", "compress/{parent}"),
     settings=("seed", "mixing", "train", "compress"),
     check=check,
+    of=lambda model: not model.variant.toolkit,
 )
 def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Prune and quantize the dense network, jointly learned: one model per variant."""
@@ -115,5 +128,66 @@ def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[s
     return results | {"units": {group.name: group.units for group in groups(trained.graph)}}
 
 
+@stage(
+    "compress/{model}",
+    needs=("prepare", "train"),
+    settings=("seed", "mixing", "model", "train", "compress"),
+    reads=("model.source",),
+    check=check,
+    of=lambda model: bool(model.variant.toolkit),
+)
+def by_toolkit(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
+    """Prune and quantize with the TensorFlow Model Optimization toolkit, for variants that say so.
+
+    Zeros and distinct values of every weight are on record after each step.
+    """
+    from pipeline.keras import limit_threads
+    from pipeline.producers.tfmot import load_problem, produce
+
+    limit_threads(config.train.threads)
+    steps, name = model.variant.toolkit, model.name
+    if isinstance(config.model, ToolkitProblem):
+        problem = load_problem(config.model.problem, config.seed)
+    else:
+        problem = _enhancement(config, run_dir)
+    done: list[str] = []
+    with Reporter() as report:
+
+        def announce(step: "StepReport") -> None:
+            done.append(step.do)
+            report.note(f"{name}: {step}")
+            report(name, len(done), len(steps))
+
+        report(name, 0, len(steps))
+        produced = produce(problem, steps, config.seed, announce)
+    write_atomically(work_dir / run_dir.produced(name).name, produced.tflite)
+    if isinstance(config.model, ToolkitProblem):
+        return produced.results()
+    epochs = itertools.accumulate(step.epochs for step in steps)
+    history = [
+        {"step": epoch * config.compress.validate_every} | step.scores
+        for epoch, step in zip(epochs, produced.reports, strict=True)
+    ]
+    return produced.results() | {"history": history}
+
+
+def _enhancement(config: Config, run_dir: RunDir) -> "Problem":
+    """What the built-in networks are trained for."""
+    from pipeline.producers.enhancer import enhancement
+    from pipeline.training.validation import Validation
+
+    dense, corpus = Trained.load(run_dir.dense), prepared_corpus(run_dir)
+    held_out = list(corpus.mixtures("valid"))
+    return enhancement(
+        dense,
+        training_mixer(config, corpus),
+        held_out,
+        batch_size=config.train.batch_size,
+        epoch_steps=config.compress.validate_every,
+        spectral_weight=config.train.spectral_weight,
+        judge=Validation(held_out, dense.front_end),
+    )
+
+
 if __name__ == "__main__":
-    stage_main(run)
+    stage_main(by_toolkit, run)

@@ -101,15 +101,16 @@ def reference(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]
 def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
     """Score every stage's model on the fixed test mixtures, the integer ones hop by hop."""
     name = model.name
-    trained, deployed = Trained.load(run_dir.weights(name)), Deployed.load(run_dir.tflite(name))
+    deployed = Deployed.load(run_dir.tflite(name))
     compiled = run_dir.compiled(name, config.compile.memory_modes[0])
     runner = load_runner(config.evaluate.runner, deployed.tflite, compiled)
-    named = trained.scheme.name in name
-    label = name if named else f"{name}, {trained.scheme.name}"
-    systems = {
-        f"{name}_float": System(f"{name}, its float weights", "float", in_float(trained)),
-        name: System(label, "integer", streamed(runner, deployed.front_end)),
-    }
+    scheme = run_dir.card(f"convert/{name}").results["scheme"]
+    label = name if scheme in name else f"{name}, {scheme}"
+    systems = {}
+    if not model.variant.toolkit:
+        in_floats = in_float(Trained.load(run_dir.weights(name)))
+        systems[f"{name}_float"] = System(f"{name}, its float weights", "float", in_floats)
+    systems[name] = System(label, "integer", streamed(runner, deployed.front_end))
     return _scored(config, run_dir, work_dir, systems) | {"runner": config.evaluate.runner}
 
 

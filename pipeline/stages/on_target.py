@@ -11,6 +11,7 @@ from pipeline.boards.board import Board
 from pipeline.boards.board_options import board_of
 from pipeline.boards.deployment import CompileTarget, package_model
 from pipeline.boards.firmware_image import image_size
+from pipeline.boards.inferences import compared_inferences
 from pipeline.boards.journal import BoardRun, Row
 from pipeline.boards.mixtures import BoardMixture
 from pipeline.cli import stage_main
@@ -57,6 +58,10 @@ def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[s
     if settings.board == "none" or settings.firmware is None:
         return BoardRun().model_dump()
     board, deployed = _board(config), Deployed.load(run_dir.tflite(model.name))
+    size = image_size(settings.firmware)
+    if deployed.card.front_end is None:
+        inferences = _inferences(config, run_dir, board, model.name)
+        return BoardRun(board=settings.board, image=size).model_dump() | {"inferences": inferences}
     heard = itertools.islice(prepared_corpus(run_dir).mixtures("test"), settings.mixtures)
     mixtures = [BoardMixture.of(mixture) for mixture in heard]
     rows: dict[str, tuple[Row, ...]] = {}
@@ -72,8 +77,23 @@ def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[s
                 row = on_board(board, package, deployed, mixture, settings.board)
                 rows[mode] = (*rows.get(mode, ()), row)
                 report(f"{model.name}, {mode}", done, len(mixtures))
-    size = image_size(settings.firmware)
     return BoardRun(board=settings.board, image=size, rows=rows).model_dump()
+
+
+def _inferences(
+    config: Config, run_dir: RunDir, board: Board, model: str
+) -> dict[str, dict[str, Any]]:
+    """By memory mode, what the board makes of random inputs beside what the emulator makes."""
+    found: dict[str, dict[str, Any]] = {}
+    with Reporter() as report, tempfile.TemporaryDirectory() as scratch:
+        modes = [mode for mode in MEMORY_MODES if mode in config.compile.memory_modes]
+        for done, mode in enumerate(modes, start=1):
+            compiled = Deployed.load(run_dir.compiled(model, mode))
+            target = CompileTarget(config.compile.accelerator, config.compile.system, mode)
+            package = package_model(compiled, Path(scratch), target, front_end=None)
+            found[mode] = compared_inferences(board, package, compiled).model_dump()
+            report(f"{model}, inferences", done, len(modes))
+    return found
 
 
 def _board(config: Config) -> Board:

@@ -132,7 +132,7 @@ def _left_out_lines(left_out: Sequence[AudioFileError]) -> list[str]:
 
 def _measure_front_end(config: Config, mixer: Mixer | PairedMixer) -> FrontEnd:
     mixtures = [mixer.batch(step, BATCH_SIZE)[0] for step in range(FRONT_END_BATCHES)]
-    return measure_front_end(np.concatenate(mixtures), config.model.bands)
+    return measure_front_end(np.concatenate(mixtures), config.network.bands)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Report: one self-contained HTML page, and the result tables in Markdown."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,15 @@ from pipeline.metrics.quality import si_sdr_db
 from pipeline.networks.trained import Trained
 from pipeline.reporting import tables
 from pipeline.reporting.listening import Clip, Track
-from pipeline.reporting.page import ItemRecord, Network, Provenance, render
-from pipeline.reporting.results import DENSE_FLOAT, Results, read_results
+from pipeline.reporting.page import ItemRecord, Network, Provenance, render, render_models
+from pipeline.reporting.results import (
+    DENSE_FLOAT,
+    Results,
+    read_model_results,
+    read_results,
+)
 from pipeline.reporting.story import MINUS
-from pipeline.reporting.table import markdown
+from pipeline.reporting.table import Table, markdown
 from pipeline.study.methods import write_methods
 from pipeline.study.page import write_page
 
@@ -57,13 +62,23 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     the page on methods in DIR, from the studies below it.
     """
     cards = {item: run_dir.card(item) for item in run.input_items(config)}
-    results = read_results(_by_stage({item: card.results for item, card in cards.items()}))
+    numbers = _by_stage({item: card.results for item, card in cards.items()})
     provenance = _provenance(config, cards)
+    if "evaluate" in config.skipped_stages:
+        others = read_model_results(numbers)
+        page = render_models(others, provenance)
+        shown = (*tables.toolkit_steps(others), tables.size(others), tables.cost(others))
+        return _written(work_dir, page, (*shown, *filter(None, [tables.inferences(others)])))
+    results = read_results(numbers)
     page = render(results, _network(run_dir, results), _clips(run_dir, results), provenance)
-    write_atomically(work_dir / PAGE, page)
     shown = (tables.overview(results), tables.quality(results), tables.size(results))
-    more = (tables.cost(results), *tables.on_target(results))
-    write_atomically(work_dir / TABLES, markdown((*shown, *more)))
+    more = (tables.cost(results), *tables.on_target(results), *tables.toolkit_steps(results))
+    return _written(work_dir, page, (*shown, *more))
+
+
+def _written(work_dir: Path, page: str, shown: Sequence[Table]) -> dict[str, Any]:
+    write_atomically(work_dir / PAGE, page)
+    write_atomically(work_dir / TABLES, markdown(shown))
     return {"page_bytes": len(page.encode())}
 
 
@@ -79,7 +94,6 @@ def _by_stage(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
             stages.setdefault(stage, {})[model] = made["costs"] if stage == "estimate" else made
         else:
             stages[stage] = made
-    del stages["prepare"]
     return stages
 
 
@@ -93,6 +107,7 @@ def _network(run_dir: RunDir, results: Results) -> Network:
         kept={
             name: _kept(Trained.load(run_dir.weights(name)), variant.sparsity)
             for name, variant in results.compress.items()
+            if not variant.steps
         },
     )
 
@@ -171,7 +186,7 @@ def _provenance(config: Config, cards: dict[str, Card]) -> Provenance:
         seed=config.seed,
         config=tomli_w.dumps(_without_none(settings)),
         items=tuple(ItemRecord(item, card.key, card.wall_s) for item, card in cards.items()),
-        versions=cards["train"].versions,
+        versions=next(iter(cards.values())).versions,
     )
 
 

@@ -21,7 +21,7 @@ def check(config: Config) -> None:
     Raises:
         InputError: names the file, what it holds and what the settings ask for.
     """
-    path, graph = config.train.initial_weights, config.model.define()
+    path, graph = config.train.initial_weights, config.network.define()
     if path is None:
         return
     given = Trained.load(path)
@@ -87,7 +87,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
 def starting_network(config: Config, run_dir: RunDir) -> Trained:
     """What to start from: a given network, by default with its own front end, or a random one."""
     if config.train.initial_weights is None:
-        return untrained(config.model, prepared_front_end(run_dir), config.seed)
+        return untrained(config.network, prepared_front_end(run_dir), config.seed)
     given = Trained.load(config.train.initial_weights)
     if config.train.measure_front_end:
         return dataclasses.replace(given, front_end=prepared_front_end(run_dir))

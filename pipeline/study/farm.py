@@ -78,7 +78,7 @@ class Farm:
         name, model = need
         if self._bench.is_finished(need):
             return ray.put(None)
-        before = map(self.make, self._bench.stages[name].inputs(self._bench.config, model))
+        before = map(self.make, self._bench.stage(need).inputs(self._bench.config, model))
         cpus = self._bench.config.train.threads if name == "compress" else 1
         return ray.remote(num_cpus=cpus)(_make).remote(self._bench, need, *before)
 

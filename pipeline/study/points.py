@@ -15,6 +15,7 @@ from pipeline.deployed import Deployed
 from pipeline.enhancers import in_float, streamed
 from pipeline.ethosu import memory_system, vela
 from pipeline.ethosu.vela_config import ARM, VelaConfig
+from pipeline.ethosu.weight_statistics import weight_tensors
 from pipeline.inputs import prepared_corpus
 from pipeline.metrics.peers import Enhancer, enhancers, load_peers
 from pipeline.metrics.quality import (
@@ -53,10 +54,19 @@ class Bench:
     split: Split
 
     @property
-    def stages(self) -> dict[str, Stage]:
-        """What makes the items a point comes from, by the name that needs go by."""
-        known = (prepare.run, train.run, compress.run, convert.run, *point_stages(self.split))
-        return {stage.item.removesuffix("/{model}"): stage for stage in known}
+    def _stages(self) -> tuple[Stage, ...]:
+        """What makes the items a point comes from."""
+        made = (prepare.run, train.run, compress.run, compress.by_toolkit, convert.run)
+        return (*made, *point_stages(self.split))
+
+    def stage(self, need: Need) -> Stage:
+        """What makes an item."""
+        name, model = need
+        return next(
+            stage
+            for stage in self._stages
+            if stage.item.removesuffix("/{model}") == name and (model is None or stage.of(model))
+        )
 
     def need(self, model: Model) -> Need:
         """The point of a model."""
@@ -69,8 +79,8 @@ class Bench:
 
     def is_finished(self, need: Need) -> bool:
         """Whether an item and all it comes from are there, made with these settings."""
-        name, model = need
-        stage = self.stages[name]
+        _, model = need
+        stage = self.stage(need)
         before = stage.inputs(self.config, model)
         return all(map(self.is_finished, before)) and stage.is_finished(
             self.config, self.run_dir, model
@@ -78,8 +88,7 @@ class Bench:
 
     def make(self, need: Need) -> Card:
         """Make an item; all that it comes from has to be there."""
-        name, model = need
-        return self.stages[name].make(self.config, self.run_dir, model)
+        return self.stage(need).make(self.config, self.run_dir, need[1])
 
     def point(self, model: str) -> Point:
         """A finished point."""
@@ -142,25 +151,23 @@ def point_stages(split: Split) -> tuple[Stage, Stage]:
     )
     def point(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
         """Compile a model for every deployment and score it hop by hop."""
-        trained = Trained.load(run_dir.weights(model.name))
         deployed = Deployed.load(run_dir.tflite(model.name))
         converted = run_dir.card(f"convert/{model.name}").results
         enhance = streamed(TfliteRunner(deployed.tflite), deployed.front_end)
         rows = _scored(enhance, list(prepared_corpus(run_dir).mixtures(split)))
         dense = Reference.of(run_dir.card(f"{kind}/{DENSE}")).clips
         systems = VelaConfig.load(config.compile.vela_config)
+        units, weights_left = _left(run_dir, model)
         return Point(
             name=model.name,
             base=model.base,
             seed=model.seed,
             chain=model.chain,
             split=split,
-            units={group.name: group.units for group in groups(trained.graph)},
+            units=units,
             sparsity=run_dir.card(f"compress/{model.name}").results["sparsity"],
-            weights_left=sum(
-                int(mask.sum()) for name, mask in trained.arrays.items() if name.endswith("/mask")
-            ),
-            scheme=trained.scheme.name,
+            weights_left=weights_left,
+            scheme=converted["scheme"],
             zero_weights=converted["zero_weights"],
             mismatching=converted["tflite_vs_tflm"]["mismatching"],
             computed_share=converted.get("computed_share", 1.0),
@@ -175,6 +182,17 @@ def point_stages(split: Split) -> tuple[Stage, Stage]:
         ).results()
 
     return reference, point
+
+
+def _left(run_dir: RunDir, model: Model) -> tuple[dict[str, int], int]:
+    """Units by group, and weights that are not masked; the toolkit has no masks but zeros."""
+    if model.variant.toolkit:
+        stored = weight_tensors(run_dir.tflite(model.name).read_bytes())
+        return {}, sum(tensor.elements - tensor.zeros for tensor in stored)
+    trained = Trained.load(run_dir.weights(model.name))
+    masks = (mask for name, mask in trained.arrays.items() if name.endswith("/mask"))
+    units = {group.name: group.units for group in groups(trained.graph)}
+    return units, sum(int(mask.sum()) for mask in masks)
 
 
 def costs(

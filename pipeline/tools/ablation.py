@@ -65,7 +65,8 @@ def rows(config: Config, run_dir: RunDir) -> Iterator[tuple[str, float, float]]:
 
 def main() -> None:
     """Command line."""
-    config, run_dir, _ = parse("python -m pipeline.ablation", __doc__ or "")
+    options = parse("python -m pipeline.ablation", __doc__ or "")
+    config, run_dir = options.config, options.run_dir
     columns = ("Grids", "SI-SDR gain, dB (validation)", "Loss, dB (training crops)")
     with reported_errors():
         lines = [

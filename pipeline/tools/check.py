@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli import reported_errors
+from pipeline.cli import command_parser, reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, MemorySystem, memory_system, vela
 from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
@@ -355,11 +355,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.check",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("pipeline.check", __doc__)
     parser.add_argument("model", type=Path, help="uncompiled .tflite")
     parser.add_argument("--accelerator", choices=[*NPUS, _ALL], default="ethos-u55-128")
     parser.add_argument("--system-config", default=DEFAULT_SYSTEM, help="default: %(default)s")
@@ -373,7 +369,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--flash-kib", type=_positive, help="flash there is for the model")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--html", type=Path, help="write a page with tables and a timeline")
-    parser.add_argument("--debug", action="store_true", help="keep tracebacks")
     return parser.parse_args(arguments)
 
 

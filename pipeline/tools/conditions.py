@@ -20,7 +20,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import command_parser, reported_errors
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.testset import Mixture
@@ -121,12 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     from pipeline.boards import FIRMWARE, PLUGIN
 
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.conditions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    parser = command_parser("pipeline.conditions", __doc__)
     parser.add_argument("--model", required=True, help="as of pipeline.enhance")
     parser.add_argument("--corpus", type=Path, required=True, help="a prepared corpus")
     parser.add_argument("--through", choices=get_args(Through), default="tflite")

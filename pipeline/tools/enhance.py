@@ -24,7 +24,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import command_parser, reported_errors
 from pipeline.config import Data
 from pipeline.dsp import RATE_HZ, FrontEnd, StreamingEnhancer
 from pipeline.errors import InputError
@@ -322,12 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     from pipeline.boards import FIRMWARE, PLUGIN
 
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.enhance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    parser = command_parser("pipeline.enhance", __doc__)
     parser.add_argument("recordings", type=Path, nargs="+", help="sound files")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument(

@@ -62,7 +62,8 @@ def _cell(cycles: list[int] | None) -> str:
 
 def main() -> None:
     """Command line."""
-    config, run_dir, _ = parse("python -m pipeline.lowering_report", __doc__ or "")
+    options = parse("python -m pipeline.lowering_report", __doc__ or "")
+    config, run_dir = options.config, options.run_dir
     with reported_errors():
         print(markdown(_tables(config, run_dir)), end="")
 

@@ -11,25 +11,20 @@ audio; any other is packaged alone, to be run. docs/firmware-reference.md descri
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import tempfile
 from pathlib import Path
 
 from pipeline.boards.board_options import add_target_options, compile_target
 from pipeline.boards.deployment import ENGINES, package_model
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import command_parser, reported_errors
 from pipeline.deployed import Deployed
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.package",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    parser = command_parser("pipeline.package", __doc__)
     parser.add_argument("model", type=Path, help="a .tflite, compiled by Vela or not")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--engine", choices=ENGINES, default="npu", help="default: %(default)s")
@@ -38,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="entropy-coded without loss, unpacked into SRAM at boot (Sram_Only)",
     )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     add_target_options(parser)
     options = parser.parse_args(arguments)
     with reported_errors():
@@ -55,8 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
         partial = options.out.with_name(f".{options.out.name}.partial")
         partial.write_bytes(package.content)
         os.replace(partial, options.out)
-    kind = "an enhancer with its front end" if front_end else "a model without front end"
-    print(f"{options.out}: {len(package.content):,} bytes, {kind}")
+    if options.json:
+        written = {"package": str(options.out), "bytes": len(package.content)}
+        print(json.dumps(written | {"enhances_audio": front_end is not None}, indent=1))
+    else:
+        kind = "an enhancer with its front end" if front_end else "a model without front end"
+        print(f"{options.out}: {len(package.content):,} bytes, {kind}")
 
 
 if __name__ == "__main__":

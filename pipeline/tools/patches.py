@@ -9,7 +9,6 @@ network, of which the host keeps the frames. Cycles are Vela's, for the whole bu
 bytes are compared with those of the hops one by one, in TFLite on random features.
 """
 
-import argparse
 import dataclasses
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.boards.deployment import CompileTarget
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import command_parser, reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import vela
 from pipeline.ethosu.npu import NPUS
@@ -189,12 +188,7 @@ def table(rows: list[Patched], hops: int) -> Table:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.patches",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
+    parser = command_parser("pipeline.patches", __doc__)
     parser.add_argument("model", type=Path, help="a trained .safetensors of an integer network")
     parser.add_argument("--hops", type=int, default=64, help="of the burst; default: %(default)s")
     parser.add_argument(

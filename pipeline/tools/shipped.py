@@ -49,7 +49,7 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
             "results": trained.results,
         },
     )
-    for variant in config.compress.variants:
+    for variant in (each for each in config.compress.variants if not each.toolkit):
         converted = Deployed.load(run_dir.tflite(variant.name))
         cards = {stage: run_dir.card(f"{stage}/{variant.name}") for stage in STAGES}
         weights = run_dir.weights(variant.name)
@@ -96,7 +96,7 @@ def restore(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -
         return _card(folder, model.name)["compress"]
 
     train.run.adopt(config, run_dir, trained)
-    for model in models(config):
+    for model in (each for each in models(config) if compress.run.of(each)):
         compress.run.adopt(config, run_dir, compressed, model)
 
 
@@ -118,7 +118,8 @@ def main() -> None:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--dense", default=DENSE)
     options, sys.argv[1:] = own.parse_known_args()
-    config, run_dir, _ = parse(f"python -m pipeline.shipped {action}", __doc__ or "")
+    given = parse(f"python -m pipeline.shipped {action}", __doc__ or "")
+    config, run_dir = given.config, given.run_dir
     with reported_errors():
         actions[action](config, run_dir, FOLDER, options.dense)
     print(f"{action}: {FOLDER if action == 'save' else run_dir.root}")

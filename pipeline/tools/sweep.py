@@ -91,7 +91,8 @@ def main() -> None:
     own.add_argument("--finished", action="store_true")
     own.add_argument("--search", type=int, metavar="N")
     options, sys.argv[1:] = own.parse_known_args()
-    config, run_dir, _ = parse("python -m pipeline.sweep", DESCRIPTION)
+    given = parse("python -m pipeline.sweep", DESCRIPTION)
+    config, run_dir = given.config, given.run_dir
     with reported_errors():
         if options.search:
             from pipeline.study.search import search

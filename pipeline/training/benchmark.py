@@ -37,13 +37,14 @@ def bare_step_ms(model: SequenceModel, batch_size: int, frames: int, bands: int)
 
 def main() -> None:
     """Print both times and their ratio."""
-    config, run_dir, _ = parse("python -m pipeline.training.benchmark", __doc__ or "")
+    options = parse("python -m pipeline.training.benchmark", __doc__ or "")
+    config, run_dir = options.config, options.run_dir
     with reported_errors():
         limit_threads(config.train.threads)
         front_end = prepared_front_end(run_dir)
         mixer = training_mixer(config, prepared_corpus(run_dir))
         batch_size = config.train.batch_size
-        model = untrained(config.model, front_end, config.seed).build()
+        model = untrained(config.network, front_end, config.seed).build()
         settings = Settings(
             steps=WARM_UP_STEPS + STEPS,
             batch_size=batch_size,
@@ -67,7 +68,7 @@ def main() -> None:
     # The last step also validates and writes a checkpoint: leave it out.
     full_ms = 1000 * float(np.mean(np.diff(ticks[WARM_UP_STEPS:-1])))
     frames = 1 + -(-round(config.mixing.crop_s * 16_000) // 256)
-    bare_ms = bare_step_ms(model, batch_size, frames, config.model.bands)
+    bare_ms = bare_step_ms(model, batch_size, frames, config.network.bands)
     print(f"training step {full_ms:.0f} ms, bare Keras step {bare_ms:.0f} ms")
     print(f"ratio {bare_ms / full_ms:.2f} of the bare step's speed")
 

@@ -65,7 +65,7 @@ class SequenceModel(tf_keras.Model):
         # Layers that stand behind a matrix's sums while a method trains with them.
         self.gates: dict[str, tf_keras.layers.Layer] = {}
         self.set_arrays(arrays)
-        found = {node.name: _window(graph, node) for node in graph.nodes}
+        found = {node.name: graph.window(node) for node in graph.nodes}
         self.windows = {name: delay for name, delay in found.items() if delay is not None}
         self._rings = graph.recurrences()
         self._kernels = {
@@ -352,18 +352,6 @@ class _Sequence:
             self._known[kernel.output] = hidden
         else:
             self._known |= _scan(self._model, inside, inputs, self._before)
-
-
-def _window(graph: HopGraph, node: Node) -> Node | None:
-    """The delay that a convolution reads beside the tensor it delays, if its hops are even."""
-    read = graph[node.inputs[0]] if node.op == "conv" else None
-    if read is None or read.op != "concat" or len(read.inputs) != 2:
-        return None
-    delay = graph[read.inputs[0]]
-    if delay.op != "delay" or delay.inputs != read.inputs[1:]:
-        return None
-    even = [delay.delays[-1] * k for k in range(len(delay.delays), 0, -1)]
-    return delay if even == list(delay.delays) else None
 
 
 def _scan(model: SequenceModel, inside: list[Node], inputs: Values, before: Values) -> Values:

@@ -36,11 +36,11 @@ def measure(config: Config, sparsity: float | None) -> tuple[int, float]:
     from pipeline.training.stash import Stash
 
     limit_threads(config.train.threads)
-    bands, batch = config.model.bands, config.train.batch_size
+    bands, batch = config.network.bands, config.train.batch_size
     hops = round(config.mixing.crop_s * RATE_HZ) // HOP_SAMPLES
     heard = np.random.default_rng(0).uniform(-1, 1, (batch, hops, bands)).astype(np.float32)
     front_end = FrontEnd(np.zeros(bands, np.float32), np.ones(bands, np.float32))
-    start = untrained(config.model, front_end, config.seed).folded()
+    start = untrained(config.network, front_end, config.seed).folded()
     model = in_scheme(start, INT8, heard[:1]).build()
     model.stash = None if sparsity is None else Stash(sparsity)
     variables = model.trainable_weights
@@ -70,7 +70,8 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Print a table."""
-    config, _, _ = parse("python -m pipeline.training.peak_memory", __doc__ or "")
+    options = parse("python -m pipeline.training.peak_memory", __doc__ or "")
+    config = options.config
     print("| Kept for the backward pass | Peak memory, MB | Step, ms |")
     print("| --- | ---: | ---: |")
     with reported_errors():

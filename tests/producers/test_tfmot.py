@@ -5,17 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.keras import tf, tf_keras
-from pipeline.producers.tfmot import (
-    Cluster,
-    Problem,
-    ProducerError,
-    Prune,
-    Quantize,
-    StepReport,
-    Train,
-    load_problem,
-    produce,
-)
+from pipeline.producers.settings import Cluster, ProducerError, Prune, Quantize, Train
+from pipeline.producers.tfmot import Problem, StepReport, load_problem, produce
 
 CLASSES, SHAPE = 3, (12, 10, 1)
 
@@ -68,7 +59,7 @@ def test_zeros_and_clusters_survive_quantization() -> None:
     seen: list[StepReport] = []
     produced = produce(keywords(), steps, on_step=seen.append)
     assert tuple(seen) == produced.reports
-    assert [report.step for report in seen] == ["train", "prune", "cluster", "quantize"]
+    assert [report.do for report in seen] == ["train", "prune", "cluster", "quantize"]
     trained, pruned, clustered, quantized = seen
     assert trained.zeros == 0
     # The toolkit leaves depthwise kernels alone.

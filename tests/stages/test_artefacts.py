@@ -297,6 +297,6 @@ def test_another_version_of_a_stage_makes_another_result(tmp_path: Path) -> None
 
 
 def test_every_setting_that_a_stage_names_exists() -> None:
-    for each in STAGES.values():
+    for each in STAGES:
         for setting in (*each.settings, *each.reads):
             attrgetter(setting)(Config())

@@ -34,7 +34,7 @@ TIMINGS = {"step_ms", "real_time_factor"}
 # Every fourth test mixture is one for each SNR; eight for validation are 2,000 frames of proof.
 EVERY = {"valid": 3, "test": 4}
 VARIANTS = ("dense-int8", "weight80-int8")
-ITEMS = tuple(dict.fromkeys(s.item.format(model=v) for s in STAGES.values() for v in VARIANTS))
+ITEMS = tuple(dict.fromkeys(s.item.format(model=v) for s in STAGES for v in VARIANTS))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def use_little_data(patch: pytest.MonkeyPatch, lists: Path) -> None:
 @pytest.fixture(scope="module")
 def toy(config: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     run_dir = RunDir(tmp_path_factory.mktemp("toy") / "run")
-    for stage in STAGES.values():
+    for stage in STAGES:
         stage(config, run_dir)
     return run_dir
 
@@ -144,7 +144,7 @@ def test_a_finished_run_does_nothing(
     before = {item: toy.card(item) for item in ITEMS}
     # Whatever a stage would do, it would first make its folder.
     monkeypatch.setattr(Path, "mkdir", None)
-    after = [card for stage in STAGES.values() for card in stage(config, toy)]
+    after = [card for stage in STAGES for card in stage(config, toy)]
     assert {card.item: card for card in after} == before
 
 
@@ -175,7 +175,7 @@ MOMENTS = (
 
 
 def test_every_stage_is_killed_once() -> None:
-    items = {stage.item.format(model="weight80-int8") for stage in STAGES.values()}
+    items = {stage.item.format(model="weight80-int8") for stage in STAGES}
     assert {item for item, _ in MOMENTS} == items
 
 
@@ -198,7 +198,7 @@ def test_a_killed_run_is_completed_with_the_same_result(
     assert run_dir.partial(item).is_dir()
     assert not run_dir.path(item).exists()
 
-    stage = next(s for s in STAGES.values() if s.item.format(model=VARIANTS[1]) == item)
+    stage = next(s for s in STAGES if s.item.format(model=VARIANTS[1]) == item)
     completed: Card = stage(config, run_dir)[-1]
     expected = toy.card(item)
     assert completed.key == expected.key

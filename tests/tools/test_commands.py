@@ -14,7 +14,7 @@ from pipeline.tools.run import STAGES
 
 def test_every_stage_and_tool_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     known = commands()
-    stages = {stage.name for stage in STAGES.values()}
+    stages = {stage.name for stage in STAGES}
     assert {"run", "enhance", "emulate", *stages} <= known.keys()
     assert all(len(line) > 20 for line in known.values())
 
