@@ -77,10 +77,16 @@ class FlashBytes:
     lookup_tables: int
     other: int
     command_stream: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if min(dataclasses.astuple(self)) < 0:
+            raise ValueError(f"sizes are at least 0; got {self}")
 
     @property
-    def total(self) -> int:
-        return sum((self.weights, self.scales, self.lookup_tables, self.other, self.command_stream))
+    def constants(self) -> int:
+        """What the NPU reads over and over: all but the commands."""
+        return self.total - self.command_stream
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ class CompiledModel:
             "source": self.source,
             "accelerator": self.accelerator,
             "system": self.system_config,
-            "flash": dataclasses.asdict(self.flash) | {"total": self.flash.total},
+            "flash": dataclasses.asdict(self.flash),
             "arena_bytes": self.arena_bytes,
             "npu_cycles": self.npu_cycles,
             "total_cycles": self.total_cycles,
@@ -257,7 +263,7 @@ def _read_model(content: bytes) -> tuple[FlashBytes, int, tuple[str, ...]]:
     """Flash split and arena of all NPU operators, and the operators left to the CPU."""
     model = Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
-    parts = []
+    parts = [(0, 0, 0, 0, 0)]
     arena_bytes = 0
     cpu_operators = []
     for index in range(graph.OperatorsLength()):
@@ -270,13 +276,9 @@ def _read_model(content: bytes) -> tuple[FlashBytes, int, tuple[str, ...]]:
         stream, constants, scratch = (graph.Tensors(operator.Inputs(i)) for i in range(3))
         parts.append(_split_flash(_bytes_of(model, stream), len(_bytes_of(model, constants))))
         arena_bytes = max(arena_bytes, int(scratch.ShapeAsNumpy().prod()))
-    flash = FlashBytes(
-        weights=sum(part.weights for part in parts),
-        scales=sum(part.scales for part in parts),
-        lookup_tables=sum(part.lookup_tables for part in parts),
-        other=sum(part.other for part in parts),
-        command_stream=sum(part.command_stream for part in parts),
-    )
+    weights, scales, tables, other, commands = map(sum, zip(*parts, strict=True))
+    total = weights + scales + tables + other + commands
+    flash = FlashBytes(weights, scales, tables, other, commands, total)
     return flash, arena_bytes, tuple(cpu_operators)
 
 
@@ -290,8 +292,8 @@ def _bytes_of(model: Any, tensor: Any) -> bytes:
     return bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b""
 
 
-def _split_flash(stream: bytes, read_only_bytes: int) -> FlashBytes:
-    """Attribute the read-only bytes to what the commands use them as."""
+def _split_flash(stream: bytes, read_only_bytes: int) -> tuple[int, int, int, int, int]:
+    """The parts of `FlashBytes`: the read-only bytes by what the commands use them as."""
     weights: set[ByteRange] = set()
     scales: set[ByteRange] = set()
     tables: set[ByteRange] = set()
@@ -313,7 +315,7 @@ def _split_flash(stream: bytes, read_only_bytes: int) -> FlashBytes:
             f"commands read {read_only_bytes - other_bytes} constant bytes, the model holds "
             f"{read_only_bytes}"
         )
-    return FlashBytes(weight_bytes, scale_bytes, table_bytes, other_bytes, len(stream))
+    return weight_bytes, scale_bytes, table_bytes, other_bytes, len(stream)
 
 
 def _origin(used: ByteRange, copies: list[Dma]) -> ByteRange:

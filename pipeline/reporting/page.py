@@ -1,11 +1,8 @@
 """One self-contained HTML page: everything is inside it, nothing is fetched to view it."""
 
 import dataclasses
-import importlib.resources
 from collections.abc import Mapping
-from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.dsp import FRAME_SAMPLES, HOP_SAMPLES, RATE_HZ
 from pipeline.reporting import charts, listening, story, tables
 from pipeline.reporting.embed import flac
+from pipeline.reporting.html import rendered, resource
 from pipeline.reporting.listening import Clip
 from pipeline.reporting.results import DENSE_FLOAT, Metric, ModelResults, Results
 from pipeline.reporting.sparsity import PATCH, SparsityMap, sparsity_map
@@ -87,9 +85,9 @@ def render(
     smallest = results.smallest()
     compiled = results.compile[smallest][results.memory_modes[0]]
     plotted = plotted_metrics(results)
-    return _rendered(
+    return rendered(
         "page.html.j2",
-        script=Markup(_resource("page.js")),
+        script=Markup(resource("page.js")),
         results=results,
         network=network,
         provenance=provenance,
@@ -120,7 +118,7 @@ def render(
 def render_models(results: ModelResults, provenance: Provenance) -> str:
     """Write the page of a run that makes any other models, as HTML text."""
     smallest = results.smallest()
-    return _rendered(
+    return rendered(
         "models.html.j2",
         title=", ".join(results.compress),
         compiled=results.compile[smallest][results.memory_modes[0]],
@@ -132,24 +130,6 @@ def render_models(results: ModelResults, provenance: Provenance) -> str:
         cycle_charts=charts.cycles_by_layer(results),
         proofs={name: story.proofs(c, name) for name, c in results.convert.items()},
     )
-
-
-def _rendered(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals["svg"] = Markup
-    style = Markup(_resource("page.css"))
-    return environment.get_template(template).render(style=style, **values)
-
-
-def _resource(name: str) -> str:
-    resource = importlib.resources.files("pipeline.reporting") / name
-    return resource.read_text(encoding="utf-8")
 
 
 def _maps(kept: Mapping[str, NDArray[np.bool_]]) -> list[SparsityMap]:

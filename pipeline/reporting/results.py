@@ -9,6 +9,7 @@ from pipeline.boards.inferences import Inferences
 from pipeline.boards.journal import BoardRun
 from pipeline.deployed import Count, IntegerDifference, Proof
 from pipeline.errors import InputError
+from pipeline.ethosu.vela import FlashBytes
 
 DENSE_FLOAT = "dense_float"
 """Evaluated system that every compressed model is compared with."""
@@ -81,22 +82,6 @@ class Produced(_Record):
     tflite_vs_tflm: IntegerDifference | None = None
 
 
-class Flash(_Record):
-    """What a compiled model keeps in flash, in bytes."""
-
-    weights: Count
-    scales: Count
-    lookup_tables: Count
-    other: Count
-    command_stream: Count
-    total: Count
-
-    @property
-    def constants(self) -> int:
-        """What the NPU reads over and over: all but the commands."""
-        return self.total - self.command_stream
-
-
 class Layer(_Record):
     """One NPU operation; ``cycles`` is what it adds to the total."""
 
@@ -111,7 +96,7 @@ class Compiled(_Record):
 
     accelerator: str
     system: str
-    flash: Flash
+    flash: FlashBytes
     arena_bytes: Count
     clock_hz: FiniteFloat
     layers: tuple[Layer, ...]

@@ -1,9 +1,10 @@
-"""The one writer of tables: for a page, and in Markdown for documents and the terminal."""
+"""The one writer of tables: for a page, in Markdown for documents, as text for the terminal."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 
 NO_VALUE = "\N{EN DASH}"
+WORD_CHARACTERS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,20 @@ class Table:
         escaped = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
         head = f"{self.caption}\n\n" if self.caption else ""
         return head + "\n".join(f"| {line} |" for line in escaped) + "\n"
+
+    def text(self) -> list[str]:
+        """Render as lines of columns, for a terminal; long words are cut at their beginning."""
+        lines = [self.columns, *(row.cells for row in self.rows)]
+        shown = [[cell[-WORD_CHARACTERS:] for cell in line] for line in lines]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        return [
+            "  "
+            + "  ".join(
+                f"{cell:{'<' if place < self.texts else '>'}{width}}"
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in shown
+        ]
 
 
 def markdown(tables: Sequence[Table]) -> str:

@@ -24,6 +24,7 @@ from pipeline.corpora.synthetic.clips import synthetic_clips
 from pipeline.dsp import FrontEnd, measure_front_end
 from pipeline.inputs import training_mixer
 from pipeline.progress import Reporter
+from pipeline.reporting.table import NO_VALUE, Table
 
 FRONT_END_BATCHES = 8
 BATCH_SIZE = 32
@@ -58,7 +59,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         )
         material = _with_additions(material, data, report)
         made = prepare(material, folder, seed=config.seed, progress=report)
-        for line in (*_table(made.parts), *made.notes, *_left_out_lines(made.left_out)):
+        for line in (*_table(made.parts).text(), *made.notes, *_left_out_lines(made.left_out)):
             report.note(line)
     front_end = _measure_front_end(config, training_mixer(config, Corpus(folder)))
     write_atomically(
@@ -97,15 +98,19 @@ def _results(made: Preparation) -> dict[str, Any]:
     }
 
 
-def _table(parts: Iterable[PartSummary]) -> list[str]:
-    """What each part holds, in lines of equal columns."""
-    lines = [f"{'part':6} {'role':7} {'speakers':>8} {'files':>7} {'minutes':>8}"]
-    for part in parts:
-        speakers = "-" if part.speakers is None else part.speakers
-        lines.append(
-            f"{part.part:6} {part.role:7} {speakers:>8} {part.files:>7} {part.recorded_min:>8}"
+def _table(parts: Iterable[PartSummary]) -> Table:
+    """What each part holds."""
+    rows = (
+        (
+            part.part,
+            part.role,
+            NO_VALUE if part.speakers is None else f"{part.speakers}",
+            f"{part.files}",
+            f"{part.recorded_min}",
         )
-    return lines
+        for part in parts
+    )
+    return Table.of("", ("part", "role", "speakers", "files", "minutes"), rows, texts=2)
 
 
 def _left_out_lines(left_out: Sequence[AudioFileError]) -> list[str]:

@@ -30,7 +30,7 @@ from pipeline.metrics.quality import (
 from pipeline.models import Model
 from pipeline.networks.groups import groups
 from pipeline.networks.trained import Trained
-from pipeline.reporting.results import DENSE_FLOAT, Flash
+from pipeline.reporting.results import DENSE_FLOAT
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.stages import compress, convert, prepare, train
 from pipeline.study.records import Boot, Cost, Point, Quality, Reference, Split
@@ -211,7 +211,7 @@ def costs(
     in_flash = _compiled(tflite, deployment, flash_mode, systems)
     in_sram = _compiled(tflite, deployment, sram_mode, systems)
     yield Cost(placement="flash", sram_bytes=in_flash["arena_bytes"], boot=None, **in_flash)
-    constants = Flash(**in_sram["flash"]).constants
+    constants = vela.FlashBytes(**in_sram["flash"]).constants
     needed = constants + in_sram["arena_bytes"]
     if needed <= sram_bytes:
         flash = memory_system(deployment.system, flash_mode, systems).memory(FLASH_REGION)

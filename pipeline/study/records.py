@@ -10,7 +10,8 @@ from pipeline.artefacts import Card, write_json
 from pipeline.config import DENSE, Variant
 from pipeline.deployed import ComputedShare
 from pipeline.errors import InputError
-from pipeline.reporting.results import Count, Flash, Statistic
+from pipeline.ethosu.vela import FlashBytes
+from pipeline.reporting.results import Count, Statistic
 
 Split = Literal["valid", "test"]
 Placement = Literal["flash", "sram_copy", "sram"]
@@ -69,7 +70,7 @@ class Cost(_Record):
     accelerator: str
     system: str
     memory_mode: str
-    flash: Flash
+    flash: FlashBytes
     arena_bytes: Count
     sram_bytes: Count
     npu_cycles: Count

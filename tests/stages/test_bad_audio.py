@@ -15,6 +15,7 @@ from pipeline.corpora import prepared
 from pipeline.corpora.augment import Extras
 from pipeline.corpora.listing import FolderError
 from pipeline.inputs import prepared_corpus, prepared_front_end, training_mixer
+from pipeline.reporting.table import NO_VALUE
 from pipeline.stages import prepare
 
 RATE_HZ = 16_000
@@ -146,8 +147,8 @@ def test_the_parts_are_shown_as_a_table_and_stand_in_the_card(
 ) -> None:
     (card,) = prepare.run(config, RunDir(tmp_path / "run"))
     shown = capsys.readouterr().err.splitlines()
-    assert "part   role    speakers   files  minutes" in shown
-    assert "valid  speech         -       1      0.0" in shown
+    assert "  part   role    speakers  files  minutes" in shown
+    assert f"  valid  speech         {NO_VALUE}      1      0.0" in shown
     assert [(p["part"], p["role"], p["files"]) for p in card.results["parts"]] == [
         (part, role, 1) for part in ("train", "valid", "test") for role in ("speech", "noise")
     ]

@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.compression.methods.prune import Prune
 from pipeline.compression.methods.prune_offline import PruneOffline
 from pipeline.config import Variant
-from pipeline.study.records import Boot, Cost, Flash, Point, Quality, Reference, points_in
+from pipeline.ethosu.vela import FlashBytes
+from pipeline.study.records import Boot, Cost, Point, Quality, Reference, points_in
 
 PARAMETERS = 968_960
 DENSE = Variant(name="dense-int8")
@@ -84,7 +85,7 @@ def costs(flash: int, cycles: int, sram_cycles: int, macs: str = "128") -> list[
         "source": "vela",
         "accelerator": f"ethos-u55-{macs}",
         "system": "Ethos_U55_High_End_Embedded",
-        "flash": Flash(
+        "flash": FlashBytes(
             weights=flash - 5_000,
             scales=2_000,
             lookup_tables=500,
