@@ -1,7 +1,6 @@
-#include <cstring>
-
 #include "api/stream_enhancer.h"
 #include "app/commands.h"
+#include "app/paths.h"
 #include "app/run_statistics.h"
 #include "app/wav.h"
 
@@ -12,10 +11,6 @@ constexpr std::uint32_t kSecond = 1000000;  // microseconds
 constexpr std::uint32_t kHopMicroseconds = kHopSamples * std::uint64_t{kSecond} / kRateHz;
 
 StreamEnhancer stream;
-
-bool are_same(const char* path, const char* other) {
-  return path != nullptr && other != nullptr && std::strcmp(path, other) == 0;
-}
 
 Status write_trace(platform::File& trace) {
   const bool written = trace.write(stream.features().data(), stream.features().size()) &&

@@ -1,6 +1,5 @@
-#include <cstring>
-
 #include "app/commands.h"
+#include "app/paths.h"
 #include "app/run_statistics.h"
 #include "platform/platform.h"
 #include "platform/services.h"
@@ -53,7 +52,7 @@ Status run_all(Engine& engine, const ModelPackage& package, platform::File& inpu
 
 Status run_inferences(Engine& engine, const ModelPackage& package, const char* inputs_path,
                       const char* outputs_path) {
-  if (std::strcmp(inputs_path, outputs_path) == 0) {
+  if (are_same(inputs_path, outputs_path)) {
     return {Error::kFileSame};
   }
   platform::File inputs;

@@ -12,6 +12,8 @@ namespace {
 constexpr float kFullScale = 32768.0F;
 constexpr float kFullScale32 = 2147483648.0F;
 constexpr int kMaxChunks = 64;
+/// What the lengths of a header can say: 37 hours.
+constexpr std::uint32_t kMostSamples = (0xFFFFFFFF - 64) / sizeof(std::int16_t);
 /// Programs that write to a pipe put lengths like these, and no file here is as long.
 constexpr std::uint32_t kUnknownLength = 0x7FFFF000;
 
@@ -66,7 +68,14 @@ Status check(const FormatChunk& format) {
   if (format.channels != 1) {
     return {Error::kWavChannels, 1, format.channels};
   }
-  return format.rate_hz == kRateHz ? kOk : Status{Error::kWavRate, kRateHz, format.rate_hz};
+  if (format.rate_hz != kRateHz) {
+    return {Error::kWavRate, kRateHz, format.rate_hz};
+  }
+  // Some programs write 0; more than a sample means that it lies in a larger container.
+  const std::uint32_t sample_bytes = format.bits / 8U;
+  return format.block_bytes == 0 || format.block_bytes == sample_bytes
+             ? kOk
+             : Status{Error::kWavMalformed, sample_bytes, format.block_bytes};
 }
 
 float to_float(const std::uint8_t* stored, std::uint32_t bytes, bool is_float) {
@@ -199,6 +208,9 @@ Status WavWriter::write(Span<const float> samples) {
   std::transform(samples.begin(), samples.end(), pcm,
                  [](float sample) { return saturate<std::int16_t>(sample * kFullScale); });
   samples_ += static_cast<std::uint32_t>(samples.size());
+  if (samples_ > kMostSamples) {
+    return {Error::kFileWrite};
+  }
   return file_.write(pcm, samples.size() * sizeof(std::int16_t)) ? kOk : Status{Error::kFileWrite};
 }
 

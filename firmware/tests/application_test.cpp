@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "app/paths.h"
 #include "app/run_statistics.h"
 #include "fake_platform.h"
 #include "model/container.h"
@@ -117,7 +118,25 @@ TEST_F(ApplicationTest, NeverWritesOverItsInput) {
   EXPECT_EQ(run("enhance in.wav out.wav in.wav"), Error::kFileSame);
   EXPECT_EQ(run("enhance in.wav out.wav out.wav"), Error::kFileSame);
   EXPECT_EQ(run("run in.wav in.wav"), Error::kFileSame);
+  for (const std::string other : {"./in.wav", ".//./in.wav"}) {
+    EXPECT_EQ(run("enhance in.wav " + other), Error::kFileSame) << other;
+    EXPECT_EQ(run("enhance-live " + other + " in.wav"), Error::kFileSame) << other;
+    EXPECT_EQ(run("run " + other + " in.wav"), Error::kFileSame) << other;
+  }
   EXPECT_EQ(fake::platform().files["in.wav"], noisy);
+}
+
+TEST(Paths, AreTheSameHoweverTheyAreSpelled) {
+  EXPECT_TRUE(are_same("a/b.wav", "./a//./b.wav"));
+  EXPECT_TRUE(are_same("/a/b", "//a/./b"));
+  EXPECT_TRUE(are_same(".", "./"));
+  EXPECT_FALSE(are_same("/a", "a"));
+  EXPECT_FALSE(are_same("a/b", "ab"));
+  EXPECT_FALSE(are_same("a", "a.wav"));
+  EXPECT_FALSE(are_same(".a", "a"));
+  EXPECT_FALSE(are_same("..", "."));
+  EXPECT_FALSE(are_same("a", nullptr));
+  EXPECT_FALSE(are_same(nullptr, nullptr));
 }
 
 /// Four inputs of four bytes each come back as they are from the echo network.

@@ -25,9 +25,9 @@ std::string chunk(const std::string& id, const std::string& content) {
 }
 
 std::string format(std::uint16_t tag, std::uint16_t channels, std::uint32_t rate,
-                   std::uint16_t bits) {
+                   std::uint16_t bits, std::uint16_t block_bytes = 0) {
   return chunk("fmt ", raw(tag) + raw(channels) + raw(rate) + raw<std::uint32_t>(0) +
-                           raw<std::uint16_t>(0) + raw(bits));
+                           raw(block_bytes) + raw(bits));
 }
 
 std::string extensible(std::uint16_t tag, std::uint16_t channels, std::uint32_t rate,
@@ -144,6 +144,14 @@ TEST_F(WavTest, NamesTheFieldItDoesNotRead) {
   std::string other_guid = extensible(1, 1, 16000, 16);
   other_guid.back() = 'x';
   EXPECT_EQ(open(wav(other_guid + kData)).error, Error::kWavEncoding);
+}
+
+TEST_F(WavTest, SamplesInLargerContainersAreRefused) {
+  EXPECT_TRUE(open(wav(format(1, 1, 16000, 24, 3) + kData)).ok());
+  const Status status = open(wav(format(1, 1, 16000, 24, 4) + kData));
+  EXPECT_EQ(status.error, Error::kWavMalformed);
+  EXPECT_EQ(status.expected, 3U);
+  EXPECT_EQ(status.actual, 4U);
 }
 
 TEST_F(WavTest, ReadsToTheEndWhereTheLengthWasNotKnown) {

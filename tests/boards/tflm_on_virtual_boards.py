@@ -78,6 +78,22 @@ def test_a_job_that_arms_driver_gives_up_is_an_error(tmp_path: Path) -> None:
     assert log.summary.hops == 2
 
 
+def test_a_job_that_never_ends_is_a_timeout(tmp_path: Path) -> None:
+    npu = Scripted(Completion(Status(0), None), healthy_jobs=2)
+    board = VirtualBoard(firmware_of("tflm", "cortex-m55"), PLUGIN, npu=npu)
+    assert error_of(run_hops(board, "tflm", tmp_path)) == "npu_timeout"
+
+
+def test_arms_driver_calls_the_boards_cache_functions() -> None:
+    """The driver's own do nothing, and are weak."""
+    library = firmware_of("tflm", "cortex-m55").parents[2] / "libenhancer.a"
+    listing = subprocess.run(
+        ["arm-none-eabi-nm", library], capture_output=True, text=True, check=True
+    ).stdout
+    for function in ("ethosu_flush_dcache", "ethosu_invalidate_dcache"):
+        assert f" T {function}\n" in listing
+
+
 @pytest.mark.parametrize("processor", [name for name in PROCESSORS if name != "cortex-m55"])
 def test_what_is_compiled_for_an_npu_needs_one(tmp_path: Path, processor: Processor) -> None:
     content = packed("tflm", tmp_path)
