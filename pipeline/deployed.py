@@ -92,12 +92,18 @@ ComputedShare = Annotated[FiniteFloat, Field(gt=0.0, le=1.0, exclude_if=lambda s
 
 
 class Proof(Comparison):
-    """That a model computes what was trained; bytes of the arena are those TFLite Micro needs."""
+    """That a model computes what was trained; bytes of the arena are those TFLite Micro needs.
+
+    `computed_in_speech` and `computed_in_pauses` are the shares of the hops in which somebody
+    speaks and of the others (`pipeline.lowering.proof.speaks`).
+    """
 
     weights_equal_training: bool
     keras_vs_tflite: MaskDifference
     tflm_arena_bytes: Count
     computed_share: ComputedShare = 1.0
+    computed_in_speech: ComputedShare = 1.0
+    computed_in_pauses: ComputedShare = 1.0
 
 
 class TensorRecord(_Record):

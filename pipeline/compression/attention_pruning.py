@@ -103,6 +103,19 @@ def narrower(
     return keep_units(trained, chosen)
 
 
+def fewer_heads(trained: Trained, share: float) -> Trained:
+    """Remove a share of every attention's heads, those of least energy of all their weights."""
+    energies = _energies(trained)
+    chosen: dict[str, UnitOf] = {}
+    for attention in attentions(trained.graph):
+        heads = list(zip(attention.pairs, attention.values, strict=True))
+        sizes = [sum(energies[group.name].sum() for group in head) for head in heads]
+        gone = min(round(share * len(heads)), len(heads) - 1)
+        for head in np.argsort(sizes, kind="stable")[:gone]:
+            chosen |= {group.name: np.array([], np.int64) for group in heads[head]}
+    return keep_units(trained, chosen)
+
+
 def pair_scores(query: Array, key: Array) -> Array:
     """What the attention scores lose with each of their terms, ``[heads, channels]``.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compression.structures import Energies
+from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.networks.graph import HopGraph
 from pipeline.networks.groups import NO_UNIT, Group, groups
@@ -69,9 +70,17 @@ class ChannelGates:
 
     Args:
         model: gets the gates; they are among its weights, so a checkpoint has them.
+
+    Raises:
+        InputError: the network skips hops, so that gates would not see all of them together.
     """
 
     def __init__(self, model: SequenceModel) -> None:
+        if model.graph.gate is not None:
+            raise InputError(
+                "gates of channels look at all hops together, and a network that skips hops is "
+                "trained hop by hop; put uniform_channels into a parent of skip_updates"
+            )
         self._groups = groups(model.graph)
         self._matrices = [m for m in model.matrices if m.name in gated(model.graph, self._groups)]
         self._gates = {m.name: ChannelGate(m.name, m.shape[1]) for m in self._matrices}

@@ -109,7 +109,7 @@ class _Blocks:
 
     def _on_magnitudes(self, weights: "tf.Tensor") -> "tf.Tensor":
         """One magnitude, the mean of its weights', in every held block; others as they are."""
-        signs = self._in_blocks(self._signs)
+        signs = self._in_blocks(self._signs * self._matrix.mask)
         magnitudes = tf.nn.relu(self._magnitudes(self._in_blocks(weights), signs))
         return weights * self._free + self._as_matrix(signs * magnitudes)
 

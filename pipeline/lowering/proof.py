@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.corpora.testset import Mixture
 from pipeline.deployed import IntegerDifference, MaskDifference, Proof
-from pipeline.dsp import analyse, enhance
+from pipeline.dsp import HOP_SAMPLES, analyse, enhance
+from pipeline.dsp.stft import whole_hops
 from pipeline.keras import tf
 from pipeline.lowering.tflite import integer_matrix
 from pipeline.metrics.quality import si_sdr_db
@@ -18,6 +19,8 @@ from pipeline.runners.tflm import TflmRunner
 from pipeline.training.model import SequenceModel
 
 Array = NDArray[np.float32]
+# What lies this far below the loudest hop of a recording is a pause.
+PAUSE_DB = 40.0
 
 
 def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: int) -> Proof:
@@ -39,7 +42,9 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
     differences: list[Array] = []
     keras_db: list[float] = []
     tflite_db: list[float] = []
-    values = mismatching = worst_lsb = compared = computed = 0
+    computed: list[NDArray[np.bool_]] = []
+    spoken: list[NDArray[np.bool_]] = []
+    values = mismatching = worst_lsb = compared = 0
     for mixture in mixtures:
         if compared >= frames:
             break
@@ -48,7 +53,8 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
         keras_mask = sequence(features[None]).numpy()[0]
         hops = HopStream(tflite)
         stored = hops(features)
-        computed += hops.computed_hops
+        computed.append(np.array(hops.computed))
+        spoken.append(speaks(mixture.clean)[: len(features)])
         tflite_mask = _real_mask(tflite, stored)
         differences.append(np.abs(keras_mask - tflite_mask))
         keras_db.append(_si_sdr_db(mixture, trained, keras_mask))
@@ -58,6 +64,7 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
         mismatching += int(np.count_nonzero(step))
         worst_lsb = max(worst_lsb, int(step.max()))
     difference = np.concatenate(differences)
+    shares = _shares(np.concatenate(computed), np.concatenate(spoken))
     return Proof(
         weights_equal_training=True,
         keras_vs_tflite=MaskDifference(
@@ -71,8 +78,21 @@ def prove(trained: Trained, model: bytes, mixtures: Sequence[Mixture], frames: i
             values=values, mismatching=mismatching, worst_lsb=worst_lsb
         ),
         tflm_arena_bytes=tflm.arena_used_bytes(),
-        computed_share=computed / compared,
+        **shares,
     )
+
+
+def speaks(clean: Array) -> NDArray[np.bool_]:
+    """Hops of clean speech less than `PAUSE_DB` below its loudest."""
+    energy = np.square(whole_hops(clean).reshape(-1, HOP_SAMPLES)).sum(axis=-1)
+    loud: NDArray[np.bool_] = energy > energy.max() / 10 ** (PAUSE_DB / 10)
+    return loud
+
+
+def _shares(computed: NDArray[np.bool_], spoken: NDArray[np.bool_]) -> dict[str, float]:
+    """Of the hops computed: of all, while somebody speaks, and in pauses if there are any."""
+    kinds = {"share": np.ones_like(spoken), "in_speech": spoken, "in_pauses": ~spoken}
+    return {f"computed_{k}": float(computed[of].mean()) for k, of in kinds.items() if of.any()}
 
 
 def _si_sdr_db(mixture: Mixture, trained: Trained, mask: Array) -> float:

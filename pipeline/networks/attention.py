@@ -110,7 +110,14 @@ class AttentionNet(NetworkSettings):
         return self._back(net, f"{name}_back", found, x.channels)
 
     def _paired(self, net: Net, name: str, x: Node) -> Node:
-        """Queries and keys shared by two branches, without their unit length over tokens."""
+        """Queries and keys shared by two branches (efficient paired attention, UNETR++).
+
+        Different here: queries and keys keep their length, and their weights learn what two
+        temperatures and a factor of the whole would; a token attends to few sums of tokens in the
+        place of 64; branches have heads of their own number; both are projected to all channels
+        and added, where the paper joins two halves; convolutions over time are in the place of its
+        convolutions after the attention, and there are no positions.
+        """
         query, key, value, channel_value = (
             self._part(net, f"{name}_{part}", x)
             for part in ("query", "key", "value", "channel_value")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.networks.channels import FIXED, AxisUnits, Channels, UnitOf
-from pipeline.networks.graph import HopGraph
+from pipeline.networks.graph import HopGraph, Node
 from pipeline.networks.trained import Trained
 
 NO_UNIT = -1
@@ -94,10 +94,12 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
 
     Args:
         trained: any network.
-        chosen: unit numbers by group; a group that is not named stays as it is.
+        chosen: unit numbers by group; a group that is not named stays as it is. Groups of one head
+            that are all to be empty go with that head.
 
     Raises:
-        InputError: a group would become empty, or heads would lose unequally many; names it.
+        InputError: nothing would be left of a group and of those of other heads, or heads would
+            lose unequally many; names it.
     """
     channels = Channels(trained.graph)
     arrays = dict(trained.arrays)
@@ -105,18 +107,20 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
     index = {(matrix, axis): np.arange(unit.size) for matrix, axis, unit in channels.places}
     dropped = {place: np.zeros(positions.size, bool) for place, positions in index.items()}
     lost_by_heads: dict[str, int] = {}
-    for group in _groups(channels):
+    found = _groups(channels)
+    left = {group.heads: group for group in found if chosen.get(group.name, group.numbers).size}
+    for group in found:
         units = chosen.get(group.name)
+        if group.heads not in left:
+            raise InputError(f"group {group.name!r} would lose every unit; lower the target")
         lost = 0 if units is None else group.units - units.size
-        if lost_by_heads.setdefault(group.heads, lost) != lost:
+        if lost < group.units and lost_by_heads.setdefault(group.heads, lost) != lost:
             raise InputError(
                 f"group {group.name!r} would lose {lost} units and {group.heads!r}, a head beside "
                 f"it, {lost_by_heads[group.heads]}; choose the same number"
             )
         if units is None:
             continue
-        if units.size == 0:
-            raise InputError(f"group {group.name!r} would lose every unit; lower the target")
         absent = np.setdiff1d(np.arange(group.units), units)
         gone.update(int(number) for number in group.numbers[absent])
         for tie in group.ties:
@@ -137,25 +141,29 @@ def keep_units(trained: Trained, chosen: dict[str, UnitOf]) -> Trained:
 
 
 def _narrowed(graph: HopGraph, channels: Channels, gone: set[int]) -> HopGraph:
-    """The graph without some units; every width follows."""
-    nodes = []
+    """The graph without some units, and without heads that have none left; every width follows."""
+    nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        widths = {axis: _alive(units, gone) for axis, units in channels.of[node.name].items()}
-        shape = tuple(
-            int(widths[axis].sum()) if axis in widths else size
-            for axis, size in enumerate(node.shape)
-        )
+        shape = list(node.shape)
+        for axis, units in channels.of[node.name].items():
+            shape[axis] = int(_alive(units, gone).sum())
+            if len(units.across) == 1:
+                shape[units.across[0]] = sum(bool(set(row.tolist()) - gone) for row in units.rows)
+        if node.op in ("matmul", "softmax") and len(shape) == 3:
+            # Scores have no units, but as many heads as what they are made of.
+            shape[0] = nodes[node.inputs[0]].shape[0]
         begin = node.begin
         if node.op == "slice" and len(node.shape) - 1 in channels.of[node.inputs[0]]:
             read = channels.of[node.inputs[0]][len(node.shape) - 1]
             begin = int(_alive(read, gone)[: node.begin].sum())
-        nodes.append(dataclasses.replace(node, shape=shape, begin=begin))
-    return graph.replace(nodes)
+        nodes[node.name] = dataclasses.replace(node, shape=tuple(shape), begin=begin)
+    return graph.replace(list(nodes.values()))
 
 
 def _alive(axis: AxisUnits, gone: set[int]) -> NDArray[np.bool_]:
-    """What stays of an axis, in the first of the places it differs between."""
-    return np.array([int(unit) not in gone for unit in axis.rows[0]])
+    """What stays of an axis, in the first of the places it differs between that has some left."""
+    rows = [np.array([int(unit) not in gone for unit in row]) for row in axis.rows]
+    return next((row for row in rows if row.any()), rows[0])
 
 
 def remove_masked_units(trained: Trained) -> Trained:

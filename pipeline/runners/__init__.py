@@ -197,6 +197,9 @@ class HopStream:
 
     A model with a gate is not run for the hops that this lets pass; the last mask stays.
 
+    Attributes:
+        computed: of every hop so far, whether it was not let pass.
+
     Raises:
         TargetError: the model's tensors do not follow the naming above.
     """
@@ -206,7 +209,7 @@ class HopStream:
         self._runner, self._roles = runner, HopModel.of(runner)
         self._states = {name: runner.inputs[name].zeros() for name in self._roles.states}
         self._skips, self._mask = 0, runner.outputs[self._roles.mask].zeros()
-        self.computed_hops = 0
+        self.computed: list[bool] = []
         specs = {**runner.outputs, **runner.inputs}
         self._past: dict[str, deque[Array]] = {}
         for item in self._roles.delayed:
@@ -231,6 +234,7 @@ class HopStream:
         is_real = np.issubdtype(features.dtype, np.floating)
         masks = []
         for hop in spec.quantize(features) if is_real else features:
+            self.computed.append(not self._skips)
             if self._skips:
                 self._skips -= 1
             else:
@@ -246,7 +250,6 @@ class HopStream:
         for source, past in self._past.items():
             past.append({**outputs, **frame}[source])
         self._mask = outputs[self._roles.mask]
-        self.computed_hops += 1
         if self._roles.gate is not None:
             share = self._runner.outputs[self._roles.gate].dequantize(outputs[self._roles.gate])
             self._skips = skipped_hops(float(share.item()))

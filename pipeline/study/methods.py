@@ -3,7 +3,9 @@
 The methods are data (`methods.toml`); every number comes from points of studies.
 """
 
+import math
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -158,10 +160,12 @@ def _described(method: Entry) -> str:
 
 
 def _compared(comparison: Comparison, study: Study | None) -> Table:
+    found = _found(comparison, study)
+    skips = any(v.mean(lambda p: p.computed_share) < 1 for _, v in found if v is not None)
     rows = []
-    for name, variant in _found(comparison, study):
+    for name, variant in found:
         if study is None or variant is None:
-            rows.append(Row(None, (name, NOT_MEASURED, *[""] * 6)))
+            rows.append(Row(None, (name, NOT_MEASURED, *[""] * (len(_SKIPPING) * skips + 6))))
             continue
         cells = (
             _signed_change(variant, study),
@@ -170,6 +174,7 @@ def _compared(comparison: Comparison, study: Study | None) -> Table:
             f"{variant.mean(lambda p: p.weights_left):,.0f}",
             f"{variant.mean(flash_bytes):,.0f}",
             f"{variant.mean(_cycles):,.0f}",
+            *(_cell(variant.mean(worth), form) for worth, form in _SKIPPING.values() if skips),
             str(len(variant.points)),
         )
         rows.append(Row(None, (name, *cells)))
@@ -177,7 +182,9 @@ def _compared(comparison: Comparison, study: Study | None) -> Table:
         f"{comparison.budget} (`{comparison.study}`)",
         (
             *("Model", "Δ SI-SDR against dense int8, dB", "against dense float, dB", "PESQ-WB"),
-            *("Weights left", "Flash, bytes", "Cycles, SRAM", "Seeds"),
+            *("Weights left", "Flash, bytes", "Cycles, SRAM"),
+            *(_SKIPPING if skips else ()),
+            "Seeds",
         ),
         tuple(rows),
     )
@@ -186,6 +193,25 @@ def _compared(comparison: Comparison, study: Study | None) -> Table:
 def _cycles(point: Point) -> float:
     """Mean over all hops, those included that a gate lets pass."""
     return point.computed_share * sram_cost(point).total_cycles
+
+
+# Columns of a comparison in which a network skips hops: what they hold, and how it is written.
+_SKIPPING: dict[str, tuple[Callable[[Point], float], str]] = {
+    "Worst hop": (lambda point: sram_cost(point).total_cycles, ",.0f"),
+    "Hops computed": (lambda point: point.computed_share, ".0%"),
+    "in speech": (lambda point: _part(point, point.computed_in_speech), ".0%"),
+    "in pauses": (lambda point: _part(point, point.computed_in_pauses), ".0%"),
+}
+
+
+def _part(point: Point, share: float | None) -> float:
+    """Share of some hops; NaN where a network with a gate does not say."""
+    unknown = 1.0 if point.computed_share == 1.0 else math.nan
+    return unknown if share is None else share
+
+
+def _cell(value: float, form: str) -> str:
+    return "" if math.isnan(value) else f"{value:{form}}"
 
 
 def _signed_change(variant: Repeated, study: Study) -> str:

@@ -170,7 +170,7 @@ def point_stages(split: Split) -> tuple[Stage, Stage]:
             scheme=converted["scheme"],
             zero_weights=converted["zero_weights"],
             mismatching=converted["tflite_vs_tflm"]["mismatching"],
-            computed_share=converted.get("computed_share", 1.0),
+            **{name: share for name, share in converted.items() if name.startswith("computed_")},
             quality=_quality(rows),
             change=_quality([_difference(row, dense[row.clip]) for row in rows]),
             costs=tuple(

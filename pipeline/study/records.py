@@ -132,6 +132,7 @@ class Reference(_File):
 
 
 Kind = str
+PartShare = Annotated[ComputedShare | None, Field(exclude_if=lambda share: share is None)]
 
 
 class Point(_File):
@@ -151,6 +152,7 @@ class Point(_File):
         zero_weights: share of zeros among the stored integers.
         mismatching: TFLite Micro's outputs that differ from TFLite's.
         computed_share: of the hops, see `deployed.Proof`.
+        computed_in_speech, computed_in_pauses: likewise; none if they were not told apart.
         quality: mean metrics.
         change: mean of the clip-by-clip differences to the dense float network.
         costs: by deployment and placement; the first deployment is the reference.
@@ -170,6 +172,8 @@ class Point(_File):
     zero_weights: FiniteFloat
     mismatching: Count
     computed_share: ComputedShare = 1.0
+    computed_in_speech: PartShare = None
+    computed_in_pauses: PartShare = None
     quality: Quality
     change: Quality
     costs: Annotated[tuple[Cost, ...], Field(min_length=1)]

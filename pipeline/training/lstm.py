@@ -14,6 +14,7 @@ from pipeline.networks.graph import HopGraph, Node
 from pipeline.quantization.fake import on_grid, product_on_grid
 from pipeline.quantization.scheme import Grid
 from pipeline.training.matrix import Matrix
+from pipeline.training.stash import Stash, narrowest, restored, stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +89,14 @@ class LstmKernel:
         )
 
     def __call__(
-        self, x: "tf.Tensor", h: "tf.Tensor", c: "tf.Tensor"
+        self, x: "tf.Tensor", h: "tf.Tensor", c: "tf.Tensor", stash: Stash | None = None
     ) -> tuple["tf.Tensor", "tf.Tensor"]:
         """Run from a state, which no gradient reaches.
 
         Args:
             x: ``[batch, time, inputs]``.
             h, c: hidden and cell state before it, ``[batch, units]``.
+            stash: how all is kept for the backward pass; None: as it is.
 
         Returns:
             The hidden states ``[batch, time, units]``, and the cell's after the last hop.
@@ -108,7 +110,7 @@ class LstmKernel:
             kernel, bias = self._basis.value(), self._basis.bias_value(self._grids.read)
         time_major = tf.transpose(x, [1, 0, 2])
         w, u = kernel[: self._inputs], kernel[self._inputs :]
-        hidden, c = self._sequence((h, c), time_major, w, u, bias, *expansion)
+        hidden, c = self._sequence(stash, (h, c), time_major, w, u, bias, *expansion)
         return tf.transpose(hidden, [1, 0, 2]), c
 
     def _cell(
@@ -141,6 +143,7 @@ class LstmKernel:
 
     def _sequence(
         self,
+        stash: Stash | None,
         before: tuple["tf.Tensor", "tf.Tensor"],
         x: "tf.Tensor",
         w: "tf.Tensor",
@@ -157,6 +160,7 @@ class LstmKernel:
         a saturated value does not move, and passing its gradient on would push it further.
 
         Args:
+            stash: how what the products read is kept; with one all else is kept as integers.
             before: hidden and cell state before the first hop.
             x: input of all hops.
             w, u, bias: what `x` and `h` are multiplied by, and what is added.
@@ -164,6 +168,9 @@ class LstmKernel:
         """
         units, width = self._units, w.shape[1]
         first_h, first_c = (tf.stop_gradient(state) for state in before)
+        grids = self._grids if stash is not None else _Grids(*[None] * 9)
+        of_cell = [grids.gate, grids.candidate, grids.cell_tanh, grids.cell, grids.hidden]
+        written_on = [*([grids.reduced] if expansion else []), *of_cell]
 
         @tf.custom_gradient
         def recurrence(
@@ -178,8 +185,8 @@ class LstmKernel:
             projected = tf.reshape(flat_x @ w + bias, [steps, batch, width])
             zeros = tf.zeros([batch, units])
 
-            def array(width: int) -> "tf.TensorArray":
-                return tf.TensorArray(tf.float32, steps, element_shape=[None, width])
+            def array(width: int, grid: Grid | None = None) -> "tf.TensorArray":
+                return tf.TensorArray(narrowest(grid), steps, element_shape=[None, width])
 
             def forward(t, h, c, *arrays):  # type: ignore[no-untyped-def]
                 z = projected[t] + h @ u
@@ -189,7 +196,7 @@ class LstmKernel:
                     kept = [reduced]
                     z = reduced @ expansion[0] + expansion[1]
                 *kept_of_cell, c, h = self._cell(z[:, : 3 * units], z[:, 3 * units :], c)
-                kept += [*kept_of_cell, c, h]
+                kept = map(stored, [*kept, *kept_of_cell, c, h], written_on)
                 written = (a.write(t, value) for a, value in zip(arrays, kept, strict=True))
                 return t + 1, h, c, *written
 
@@ -197,14 +204,22 @@ class LstmKernel:
             _, _, _, *arrays = tf.while_loop(
                 lambda t, *_: t < steps,
                 forward,
-                [tf.constant(0), first_h, first_c, *(array(width) for width in widths)],
+                [tf.constant(0), first_h, first_c, *map(array, widths, written_on)],
                 parallel_iterations=1,
             )
-            *reduced, gates, g, cell_tanh, c, h = (a.stack() for a in arrays)
+            *kept, kept_h = (a.stack() for a in arrays)
+            h, last_c = restored(kept_h, grids.hidden), restored(kept[-1][-1], grids.cell)
+
+            def previous_h() -> "tf.Tensor":
+                return tf.reshape(tf.concat([first_h[None], h[:-1]], axis=0), [-1, units])
+
+            reads = [lambda: flat_x, previous_h]
+            if stash is not None:
+                reads = [stash.keep(flat_x, grids.read), stash.keep(previous_h(), grids.hidden)]
 
             def gradient(upstream: "tf.Tensor", _: "tf.Tensor") -> tuple["tf.Tensor", ...]:
+                *reduced, gates, g, cell_tanh, c = map(restored, kept, written_on)
                 previous_c = tf.concat([first_c[None], c[:-1]], axis=0)
-                previous_h = tf.concat([first_h[None], h[:-1]], axis=0)
                 i, f, o = tf.split(gates, 3, axis=2)
                 moving = gates * (1 - gates) * self._unsaturated(gates)
                 di, df, do = tf.split(moving, 3, axis=2)
@@ -236,8 +251,7 @@ class LstmKernel:
                 )
                 dz = [tf.reshape(a.stack(), [-1, w]) for a, w in zip(arrays, widths, strict=True)]
                 dx = tf.reshape(tf.matmul(dz[-1], w, transpose_b=True), tf.shape(x))
-                read = [flat_x, tf.reshape(previous_h, [-1, units])]
-                dw, du = (tf.matmul(values, dz[-1], transpose_a=True) for values in read)
+                dw, du = (tf.matmul(read(), dz[-1], transpose_a=True) for read in reads)
                 gradients = [dx, dw, du, tf.reduce_sum(dz[-1], axis=0)]
                 for values in reduced:
                     flat = tf.reshape(values, [-1, width])
@@ -247,7 +261,7 @@ class LstmKernel:
                     ]
                 return tuple(gradients)
 
-            return (h, c[-1]), gradient
+            return (h, last_c), gradient
 
         return recurrence(x, w, u, bias, *expansion)
 

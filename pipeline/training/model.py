@@ -348,7 +348,7 @@ class _Sequence:
         kernel = self._model._kernels.get(ring)
         if kernel is not None:
             h, c = (self._before[self._state_of[name]] for name in (kernel.output, kernel.cell))
-            hidden, self._cells[kernel.cell] = kernel(inputs[kernel.reads], h, c)
+            hidden, self._cells[kernel.cell] = kernel(inputs[kernel.reads], h, c, self._model.stash)
             self._known[kernel.output] = hidden
         else:
             self._known |= _scan(self._model, inside, inputs, self._before)

@@ -1,39 +1,51 @@
 """How much memory training takes, and how long a step, by what is kept for the backward pass.
 
 ``python -m pipeline.training.peak_memory`` trains the network of a configuration in integers, on
-random features in batches of its size and crops of its length, once with activations as they are
-and once for each way to stash them. Every run is a process of its own; what it held before the
-first step is subtracted from the most it has ever held.
+random features in batches of its size and crops of its length, once with activations as they are,
+once for each way to stash them, and once with gradient checkpointing (Chen et al., 2016), which
+keeps the sums of products alone and computes again what follows them. Every run is a process of its
+own; what it held before the first step is subtracted from the most it has ever held.
 """
 
 import multiprocessing
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
+from typing import Literal
 
 import numpy as np
 
 from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
 from pipeline.dsp import HOP_SAMPLES, RATE_HZ, FrontEnd
+from pipeline.networks.graph import Node
 
 STEPS = 6
-SPARSITIES = (None, 0.0, 0.25, 0.5, 0.75)
+Kept = Literal["floats", "sums"] | float
+WAYS: tuple[Kept, ...] = ("floats", "sums", 0.0, 0.25, 0.5, 0.75)
 
 
-def measure(config: Config, sparsity: float | None) -> tuple[int, float]:
+def measure(config: Config, kept: Kept) -> tuple[int, float]:
     """Peak memory of training in bytes, and the median time of a step in ms.
 
     Args:
         config: says network, batch and crop.
-        sparsity: share of the blocks of activations that are forgotten; None: they are kept as
-            they are.
+        kept: for the backward pass: activations as they are, sums alone, or integers of which this
+            share of the blocks is forgotten.
     """
     from pipeline.keras import limit_threads, tf, tf_keras
     from pipeline.networks.trained import untrained
     from pipeline.quantization import INT8
     from pipeline.quantization.calibration import in_scheme
+    from pipeline.training.model import SequenceModel
     from pipeline.training.stash import Stash
+
+    class Checkpointed(SequenceModel):
+        """Computes what follows a node's sums again in the backward pass."""
+
+        def finished(self, node: Node, y: "tf.Tensor", training: bool) -> "tf.Tensor":
+            finish = super().finished
+            return tf.recompute_grad(lambda y: finish(node, y, training))(y)
 
     limit_threads(config.train.threads)
     bands, batch = config.network.bands, config.train.batch_size
@@ -41,8 +53,10 @@ def measure(config: Config, sparsity: float | None) -> tuple[int, float]:
     heard = np.random.default_rng(0).uniform(-1, 1, (batch, hops, bands)).astype(np.float32)
     front_end = FrontEnd(np.zeros(bands, np.float32), np.ones(bands, np.float32))
     start = untrained(config.network, front_end, config.seed).folded()
-    model = in_scheme(start, INT8, heard[:1]).build()
-    model.stash = None if sparsity is None else Stash(sparsity)
+    trained = in_scheme(start, INT8, heard[:1])
+    kind = Checkpointed if kept == "sums" else SequenceModel
+    model = kind(trained.graph, trained.arrays, trained.scheme)
+    model.stash = Stash(kept) if isinstance(kept, float) else None
     variables = model.trainable_weights
     optimizer = tf_keras.optimizers.Adam(1e-4)
     optimizer.build(variables)
@@ -75,12 +89,12 @@ def main() -> None:
     print("| Kept for the backward pass | Peak memory, MB | Step, ms |")
     print("| --- | ---: | ---: |")
     with reported_errors():
-        for sparsity in SPARSITIES:
+        for kept in WAYS:
             fresh = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, fresh) as pool:
-                peak, step_ms = pool.submit(measure, config, sparsity).result()
-            kept = "floats" if sparsity is None else f"integers, {sparsity:.0%} of blocks forgotten"
-            print(f"| {kept} | {peak / 1e6:.0f} | {step_ms:.0f} |", flush=True)
+                peak, step_ms = pool.submit(measure, config, kept).result()
+            name = kept if isinstance(kept, str) else f"integers, {kept:.0%} of blocks forgotten"
+            print(f"| {name} | {peak / 1e6:.0f} | {step_ms:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -47,10 +47,10 @@ class Stash:
 
         @tf.custom_gradient
         def stashed(x: "tf.Tensor", w: "tf.Tensor") -> tuple["tf.Tensor", object]:
-            kept, shape = self._kept(_stored(x, grid)), tf.shape(x)
+            kept = self.keep(x, grid)
 
             def gradient(upstream: "tf.Tensor") -> list["tf.Tensor"]:
-                again = _real(self._restored(kept, shape), grid)
+                again = kept()
                 again.set_shape(x.shape)
                 with tf.GradientTape() as tape:
                     tape.watch([again, w])
@@ -61,6 +61,11 @@ class Stash:
             return product(x, w), gradient
 
         return stashed(x, w)
+
+    def keep(self, x: "tf.Tensor", grid: Grid | None) -> Callable[[], "tf.Tensor"]:
+        """Store `x` small; what is returned makes of it what a product's gradient shall see."""
+        kept, shape = self._kept(stored(x, grid)), tf.shape(x)
+        return lambda: restored(self._restored(kept, shape), grid)
 
     def _kept(self, values: "tf.Tensor") -> tuple["tf.Tensor", ...]:
         if self.sparsity == 0:
@@ -90,19 +95,22 @@ class Stash:
         return tf.reshape(rows, shape)
 
 
-def _stored(x: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
+def stored(x: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
     """Whole steps, without the zero point: zeros are what pruning leaves."""
     if grid is None:
         return x
-    return tf.cast(x * np.float32(1 / grid.scale), _narrowest(grid))
+    return tf.cast(x * np.float32(1 / grid.scale), narrowest(grid))
 
 
-def _real(stored: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
-    return stored if grid is None else tf.cast(stored, tf.float32) * np.float32(grid.scale)
+def restored(steps: "tf.Tensor", grid: Grid | None) -> "tf.Tensor":
+    """What `stored` has stored."""
+    return steps if grid is None else tf.cast(steps, tf.float32) * np.float32(grid.scale)
 
 
-def _narrowest(grid: Grid) -> str:
-    """Integer type of the fewest bits that holds every step."""
+def narrowest(grid: Grid | None) -> str:
+    """Type of the fewest bits that holds every step; without a grid that of activations."""
+    if grid is None:
+        return "float32"
     info = np.iinfo(grid.dtype)
     ends = [int(end) - grid.zero_point for end in (info.min, info.max)]
     kinds = ("int8", "uint8", "int16", "int32")

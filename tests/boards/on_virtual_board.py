@@ -59,9 +59,11 @@ from pipeline.ethosu import vela
 from pipeline.ethosu.model import load_vela_model
 from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.groups import remove_masked_units
-from pipeline.runners import HopStream
+from pipeline.runners import HopModel, HopStream
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
+from tests.compression.every_method import EVERY, network_for, start, with_needed
+from tests.compression.few_steps import trained_with
 from tests.networks.agreement_of_views import features, in_integers
 from tests.networks.kinds import KINDS, network
 
@@ -178,6 +180,28 @@ def test_a_network_of_every_kind_masks_as_on_the_host(
     check_against_host(enhance(board, package(compiled), recording), compiled, recording)
 
 
+@pytest.mark.parametrize("do", EVERY)
+def test_every_method_deploys_what_it_trained(
+    board: VirtualBoard, do: str, noisy: NDArray[np.int16], tmp_path: Path
+) -> None:
+    methods = with_needed(do)
+    settings = network_for(methods)
+    assert settings is not None
+    trained, _ = trained_with(methods, start(settings), 1)
+    path = tmp_path / "network.tflite"
+    path.write_bytes(to_tflite(trained, "network"))
+    front_end = FrontEnd(np.full(32, 0.3, np.float32), np.full(32, 0.2, np.float32))
+    compiled = Compiled(path.read_bytes(), vela.compile(path, tmp_path).path, front_end)
+    result = enhance(board, package(compiled), noisy[:8000])
+    for runner in (compiled.emulator, TfliteRunner(path), TflmRunner(path)):
+        np.testing.assert_array_equal(HopStream(runner)(result.features), result.mask)
+    roles = HopModel.of(runner)
+    heard = runner.inputs[roles.features].dequantize(result.features)
+    mask = runner.outputs[roles.mask].dequantize(result.mask)
+    np.testing.assert_array_equal(trained.build()(heard[None]).numpy()[0], mask)
+    assert len(np.unique(result.mask)) > 5
+
+
 def test_hops_that_a_gate_lets_pass_do_not_start_the_npu(
     board: VirtualBoard, noisy: NDArray[np.int16], tmp_path: Path
 ) -> None:
@@ -198,14 +222,14 @@ def test_hops_that_a_gate_lets_pass_do_not_start_the_npu(
     stream(result.features)
     hops, summary = len(result.features), result.log.summary
     assert summary is not None
-    assert hops / 4 < stream.computed_hops < 0.9 * hops
+    assert hops / 4 < sum(stream.computed) < 0.9 * hops
     # The first hop is computed: what it takes is what each of the others does.
     single = enhance(board, package(compiled), recording[:256]).log.summary
     assert single is not None and single.hops <= 2
     computed = HopStream(compiled.emulator)
     computed(result.features[: single.hops])
-    per_hop = single.npu_total_cycles / computed.computed_hops
-    assert summary.npu_total_cycles == pytest.approx(stream.computed_hops * per_hop, rel=0.01)
+    per_hop = single.npu_total_cycles / sum(computed.computed)
+    assert summary.npu_total_cycles == pytest.approx(sum(stream.computed) * per_hop, rel=0.01)
 
 
 def test_weights_in_sram_leave_the_flash_port_alone(

@@ -34,8 +34,12 @@ def start(seed: int) -> Trained:
 
 @pytest.mark.parametrize(
     "method",
-    [SNP(do="snp", pairs=0.5, values=0.5), TPrune(do="tprune", sparsity=0.4, strength=0.05)],
-    ids=lambda method: method.do,
+    [
+        SNP(do="snp", pairs=0.5, values=0.5),
+        SNP(do="snp", pairs=0.5, importance="heads"),
+        TPrune(do="tprune", sparsity=0.4, strength=0.05),
+    ],
+    ids=["snp", "heads", "tprune"],
 )
 def test_what_is_deployed_is_what_was_trained(method: Method, tmp_path: Path) -> None:
     before = start(1)
@@ -69,6 +73,22 @@ def test_weak_terms_of_the_scores_go_and_leave_them_nearly_as_they_were() -> Non
         for t in (trained, smaller)
     ]
     np.testing.assert_allclose(*shares, atol=0.01)
+
+
+def test_the_weakest_head_goes_whole() -> None:
+    trained = start(7)
+    first = np.arange(16) < 8
+    for name in ("block1_query", "block1_key", "block1_value"):
+        trained.arrays[f"{name}/kernel"][:, first] *= 0.1
+    smaller = SNP(do="snp", pairs=0.5, importance="heads").start(trained, features(7))
+    assert smaller.graph["block1_shares"].shape == (1, 8, 8)
+    for name, array in trained.arrays.items():
+        if name in ("block1_query/kernel", "block1_key/kernel", "block1_value/kernel"):
+            np.testing.assert_array_equal(smaller.arrays[name], array[:, ~first])
+        elif name == "block1_back/kernel":
+            np.testing.assert_array_equal(smaller.arrays[name], array[~first])
+    with pytest.raises(InputError, match="of the heads is none"):
+        SNP(do="snp", pairs=0.1, importance="heads").check(NETWORK.define(), [])
 
 
 def test_a_value_that_another_head_has_too_counts_little() -> None:

@@ -10,8 +10,12 @@ from pipeline.compression.method import Plan
 from pipeline.compression.methods.low_rank import LowRank
 from pipeline.compression.methods.prune import Prune
 from pipeline.compression.methods.skip_updates import SkipUpdates
+from pipeline.corpora.testset import Mixture
+from pipeline.dsp import HOP_SAMPLES, analyse
 from pipeline.errors import InputError
 from pipeline.keras import tf
+from pipeline.lowering.proof import prove, speaks
+from pipeline.lowering.tflite import to_tflite
 from pipeline.networks.convnet import ConvNet
 from pipeline.networks.graph import LONGEST_WAIT, GraphError
 from pipeline.networks.groups import remove_masked_units
@@ -21,7 +25,8 @@ from pipeline.runners import HopStream, skipped_hops
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.training import skipping
 from pipeline.training.loop import LossTerm
-from tests.networks.agreement_of_views import assert_all_agree, features
+from tests.compression.few_steps import trained_with
+from tests.networks.agreement_of_views import assert_all_agree, features, in_integers
 from tests.small_networks import network, trained_looking
 
 SIZES = TinyLSTMs(bands=32, lstm_units=(16, 8), dense_units=16)
@@ -65,12 +70,43 @@ def test_all_views_skip_the_same_hops(tmp_path: Path) -> None:
     assert_all_agree(trained, tmp_path, 3)
     runner = HopStream(TfliteRunner(tmp_path / "net.tflite"))
     masks = runner(features(3, HOPS)[0])
-    assert HOPS / LONGEST_WAIT < runner.computed_hops < 0.9 * HOPS
+    computed = sum(runner.computed)
+    assert HOPS / LONGEST_WAIT < computed < 0.9 * HOPS
     stayed = (masks[1:] == masks[:-1]).all(axis=1)
-    assert stayed.sum() >= HOPS - runner.computed_hops
+    assert stayed.sum() >= HOPS - computed
     waits = np.diff(np.flatnonzero(np.r_[True, ~stayed]))
     assert waits.max() <= LONGEST_WAIT
     assert len(np.unique(waits)) > 1
+
+
+@pytest.mark.parametrize("every", range(2, LONGEST_WAIT + 1))
+def test_a_fixed_rate_is_kept_whatever_is_heard_and_learned(every: int) -> None:
+    start = in_integers(trained_looking(network(SIZES, seed=3), 3), 3)
+    trained, mask = trained_with([SkipUpdates(do="skip_updates", every=every)], start, 3)
+    stayed = (mask[:, 1:] == mask[:, :-1]).all(axis=2)
+    moved = np.arange(1, HOPS) % every == 0
+    assert stayed[:, ~moved].all() and not stayed[:, moved].all(axis=1).any()
+    assert np.unique(trained.arrays["update_gate/kernel"]).size == 1
+
+
+def test_the_proof_counts_hops_in_speech_and_in_pauses_apart() -> None:
+    random = np.random.default_rng(3)
+    loud = np.repeat([1.0, 0.001, 0.0, 0.5], 20)
+    clean = random.normal(scale=0.1, size=(loud.size, HOP_SAMPLES)) * loud[:, None]
+    noisy = clean + random.normal(scale=0.05, size=clean.shape) * (1 + loud[:, None])
+    mixture = Mixture("m", *(x.astype(np.float32).ravel() for x in (noisy, clean)), 0.0, "noise")
+    spoken = speaks(mixture.clean)
+    np.testing.assert_array_equal(spoken[: loud.size], loud > 0.01)
+    trained = gated()
+    model = to_tflite(trained, "net")
+    _, heard = analyse(mixture.noisy, trained.front_end)
+    hops = HopStream(TfliteRunner(model))
+    hops(heard)
+    computed, spoken = np.array(hops.computed), spoken[: len(heard)]
+    proof = prove(trained, model, [mixture], 1)
+    assert proof.computed_share == computed.mean() < 1
+    assert proof.computed_in_speech == computed[spoken].mean()
+    assert proof.computed_in_pauses == computed[~spoken].mean()
 
 
 def test_it_goes_with_pairs_and_fewer_units(tmp_path: Path) -> None:
@@ -126,5 +162,8 @@ def test_what_cannot_be_held_is_refused() -> None:
         METHOD.check(convolutions.define(), [])
     with pytest.raises(InputError, match="already"):
         METHOD.check(SIZES.define(), [METHOD])
+    for settings in ({}, {"cost": 1.0, "every": 2}):
+        with pytest.raises(ValueError, match="a gate that learns, or every for a fixed rate"):
+            SkipUpdates.model_validate({"do": "skip_updates"} | settings)
     with pytest.raises(GraphError, match="one value"):
         dataclasses.replace(SIZES.define(), gate="mask")

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.compression.channel_gates import ChannelGates
 from pipeline.compression.methods.reinitialize import Reinitialize
+from pipeline.compression.methods.skip_updates import SkipUpdates
 from pipeline.compression.methods.uniform_channels import UniformChannels
 from pipeline.compression.uniform import kept
 from pipeline.errors import InputError
@@ -112,6 +113,12 @@ def test_a_network_of_recurrences_has_no_place_for_gates() -> None:
     with pytest.raises(InputError, match="gates have no place; use importance"):
         cut("gates").check(recurrent, [])
     cut("magnitude").check(recurrent, [])
+
+
+def test_gates_need_all_hops_together() -> None:
+    lstms = in_integers(trained_looking(untrained(LSTMS, front_end(32), 8), 8), 8)
+    with pytest.raises(InputError, match="put uniform_channels into a parent of skip_updates"):
+        trained_with([cut("gates"), SkipUpdates(do="skip_updates", cost=1.0)], lstms, 8)
 
 
 def test_new_weights_in_the_old_shape(tmp_path: Path) -> None:

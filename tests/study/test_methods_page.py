@@ -53,10 +53,11 @@ def test_numbers_are_those_of_the_points(tmp_path: Path) -> None:
 def test_cycles_are_the_mean_of_all_hops(tmp_path: Path) -> None:
     write_study(tmp_path / "net")
     path = points_in(tmp_path / "net") / "unit50.json"
-    Point.load(path).model_copy(update={"computed_share": 0.25}).save(path)
+    shares = {"computed_share": 0.25, "computed_in_speech": 0.3, "computed_in_pauses": 0.125}
+    Point.load(path).model_copy(update=shares).save(path)
     page = methods_page((ENTRY,), tmp_path)
     row = cells(page[page.index("equal steps (`net`)") :].partition("equal bytes")[0], "unit50")
-    assert row[-2] == "12,000"
+    assert row[-6:] == ["12,000", "48,000", "25%", "30%", "12%", "1"]
 
 
 def test_the_page_in_the_repository_is_up_to_date() -> None:

@@ -7,6 +7,7 @@ from pipeline.keras import tf
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.quantization import FLOAT, INT8, Scheme
 from pipeline.training.matrix import Matrix
+from pipeline.training.stash import Stash
 from tests.small_networks import network, with_ranks
 
 INPUTS, UNITS, STEPS = 8, 8, 5
@@ -23,6 +24,13 @@ class Layer:
 
     def __getitem__(self, part: str) -> Matrix:
         return next(m for m in self._model.matrices if m.name == f"lstm1_{part}")
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        return self._model.matrices
+
+    def keep(self, stash: Stash) -> None:
+        self._model.stash = stash
 
     def loss(self) -> "tf.Tensor":
         return tf.reduce_sum(tf.square(self._model.observe(X, ["h1_next"])["h1_next"]))
@@ -69,3 +77,16 @@ def test_saturated_gates_have_no_gradient() -> None:
         bias.assign(tf.ones_like(bias))
         gradient = layer.gradient(bias)
         assert bool(np.abs(gradient).max() > 1e-3) is expected
+
+
+@pytest.mark.parametrize("rank", [0, 6])
+def test_gradients_are_the_same_when_all_is_kept_as_integers(rank: int) -> None:
+    layer = Layer(INT8, 1.0, rank)
+    kernels = [matrix.kernel for matrix in layer.matrices if matrix.name.startswith("lstm1")]
+    exact = [layer.gradient(kernel) for kernel in kernels]
+    layer.keep(Stash())
+    for kernel, expected in zip(kernels, exact, strict=True):
+        np.testing.assert_array_equal(layer.gradient(kernel), expected)
+    # Half of what the products read makes other gradients.
+    layer.keep(Stash(0.5))
+    assert np.abs(layer.gradient(kernels[0]) - exact[0]).max() > 1e-3

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 class Cluster(Method):
-    """Learn a codebook of every matrix's integers, after pruning."""
+    """Learn a codebook of every matrix's integers, after pruning.
+
+    The shared weights of Deep Compression (Han et al., 2016). Different here: they are integers of
+    the int8 grid, the codebook is found again while training goes on, and Vela's codec is in the
+    place of Huffman's.
+    """
 
     scheduled: ClassVar[bool] = True
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class LearnThresholds(Structured):
-    """Learn one threshold a matrix or layer while sparsity rises along a schedule."""
+    """Learn one threshold a matrix or layer while sparsity rises along a schedule.
+
+    After TinyLSTMs (Fedorov et al., 2020); `pipeline.compression.thresholds` says what differs.
+    """
 
     scheduled: ClassVar[bool] = True
 

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 class Prune(Structured):
-    """Remove groups of small magnitude along a schedule, while the rest is trained."""
+    """Remove groups of small magnitude along a schedule, while the rest is trained.
+
+    Layer-adaptive magnitude (Lee et al., 2021) along a cubic schedule (Zhu & Gupta, 2017). Blocks
+    of 1 x N are those of Lin et al. (2022, arXiv 2105.14713), chosen by the same criterion as all
+    else in the place of theirs.
+    """
 
     scheduled: ClassVar[bool] = True
 

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 class Regularize(Structured):
-    """Pull weak groups to zero until pruning ends; another method cuts them."""
+    """Pull weak groups to zero until pruning ends; another method cuts them.
+
+    Group lasso (Yuan & Lin, 2006) or Hoyer-square (DeepHoyer, Yang et al., 2020, arXiv 1908.09979).
+    Reconstructed: the pull is decoupled from Adam's gradient, its strength is a share of the norm
+    instead of a factor of the loss, and a share asked for is cut instead of all below a threshold.
+    """
 
     scheduled: ClassVar[bool] = True
 

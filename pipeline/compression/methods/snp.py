@@ -32,19 +32,30 @@ class SNP(Narrowing):
     """Share of the channels of queries and keys removed."""
     values: Share = 0.0
     """Share of the channels of values removed."""
-    importance: Literal["attention", "magnitude", "random"] = "attention"
-    """What says which channels go; the baselines: energy of all weights tied to one, or chance."""
+    importance: Literal["attention", "magnitude", "random", "heads"] = "attention"
+    """What says which channels go; the baselines: energy of all weights tied to one, chance, or
+    those of whole heads, of least energy, of which `pairs` is the share."""
 
     @model_validator(mode="after")
     def _removes(self) -> "SNP":
         if not (self.pairs or self.values):
             raise ValueError("pairs = 0 and values = 0 remove nothing")
+        if self.importance == "heads" and self.values:
+            raise ValueError('values go with their heads: set values = 0 with importance = "heads"')
         return self
 
     def check(self, graph: HopGraph, before: Sequence[Method]) -> None:
         from pipeline.compression.attention_pruning import attentions
 
         found = attentions(graph)
+        if self.importance == "heads" and any(
+            not round(self.pairs * len(attention.pairs)) or len(attention.values) < 2
+            for attention in found
+        ):
+            raise InputError(
+                f"pairs = {self.pairs} of the heads is none, or heads cannot be removed; take "
+                'attention = "full" with more heads, or a larger share'
+            )
         for share, name in ((self.pairs, "pairs"), (self.values, "values")):
             if share and not any(getattr(attention, name) for attention in found):
                 raise InputError(
@@ -53,6 +64,8 @@ class SNP(Narrowing):
                 )
 
     def start(self, trained: "Trained", features: NDArray[np.float32]) -> "Trained":
-        from pipeline.compression.attention_pruning import narrower
+        from pipeline.compression.attention_pruning import fewer_heads, narrower
 
+        if self.importance == "heads":
+            return fewer_heads(trained, self.pairs)
         return narrower(trained, features, self.pairs, self.values, self.importance)
