@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -97,7 +98,7 @@ def parse(program: str, description: str, *, prints_json: bool = False) -> Optio
 
 
 class reported_errors:
-    """Turn a foreseen error into one line and exit code 2 instead of a traceback.
+    """Turn a foreseen error into one line and exit code 2, an interrupt into silence.
 
     Foreseen are the package's own errors, and those of the operating system that name a file.
     Whatever else goes wrong is a fault of the program and keeps its traceback; ``--debug`` on the
@@ -108,6 +109,8 @@ class reported_errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise SystemExit(128 + signal.SIGINT) from None
         names_file = isinstance(error, OSError) and error.filename is not None
         if DEBUG not in sys.argv and (isinstance(error, PipelineError | EthosUError) or names_file):
             print(f"error: {error}", file=sys.stderr)

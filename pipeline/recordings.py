@@ -22,6 +22,8 @@ from pipeline.errors import InputError
 
 Array = NDArray[np.float32]
 FULL_SCALE = 32767 / 32768
+# In floating point; what is louder is no sound, and its power would overflow.
+LARGEST_SAMPLE = 1e6
 _BLOCK_S = 1.0
 
 
@@ -75,9 +77,10 @@ class RecordingReader:
                 round(_BLOCK_S * self.rate_hz), dtype="float32", always_2d=True
             ):
                 read += len(block)
-                if not np.isfinite(block).all():
+                if not (np.abs(block) <= LARGEST_SAMPLE).all():
                     raise RecordingError(
-                        f"{self.path}: holds samples that are NaN or infinite; export it again"
+                        f"{self.path}: holds samples that are NaN, infinite or above "
+                        f"{LARGEST_SAMPLE:g} times full scale; export it again"
                     )
                 yield resampler(block)
         except (soundfile.SoundFileError, RuntimeError) as error:
@@ -130,9 +133,7 @@ class RecordingWriter:
                 format="WAV",
             )
         except (soundfile.SoundFileError, OSError) as error:
-            raise RecordingError(
-                f"{self._path}: cannot be written; check folder and rights"
-            ) from error
+            raise self._unwritable() from error
         return self
 
     def write(self, block: Array) -> None:
@@ -143,7 +144,10 @@ class RecordingWriter:
         frames = frames[: self._like.frames - self._written_frames]
         self._written_frames += len(frames)
         self.clipped_samples += int((np.abs(frames) > FULL_SCALE).sum())
-        self._file.write(np.clip(frames, -1.0, FULL_SCALE))
+        try:
+            self._file.write(np.clip(frames, -1.0, FULL_SCALE))
+        except soundfile.SoundFileError as error:
+            raise self._unwritable() from error
 
     def __exit__(
         self,
@@ -156,12 +160,16 @@ class RecordingWriter:
                 self._append(self._resampler.rest())
                 missing = self._like.frames - self._written_frames
                 self._append(np.zeros((missing, self._like.channels), np.float32))
+                self._file.close()
+                os.replace(self._partial, self._path)
+        except (OSError, soundfile.SoundFileError) as failed:
+            raise self._unwritable() from failed
         finally:
             self._file.close()
-            if error is None:
-                os.replace(self._partial, self._path)
-            else:
-                self._partial.unlink(missing_ok=True)
+            self._partial.unlink(missing_ok=True)
+
+    def _unwritable(self) -> RecordingError:
+        return RecordingError(f"{self._path}: cannot be written; check folder, rights and space")
 
 
 class _Resampler:

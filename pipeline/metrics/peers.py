@@ -8,7 +8,6 @@ mixture itself and an ideal ratio mask, the bound of any mask on the same bands.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,6 +174,7 @@ def _cell(value: Statistic) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's description."""
+    from pipeline.artefacts import write_json
     from pipeline.cli import command_parser, reported_errors
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
@@ -198,9 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dnsmos_cache = options.cache if options.dnsmos else None
         with Reporter() as report:
             results = list(compare(table, mixtures, options.workers, report, dnsmos_cache))
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(as_json(results), indent=1), encoding="utf-8")
-        partial.replace(options.output)
+        write_json(options.output, as_json(results))
     print(markdown(as_tables(results)), end="")
 
 

@@ -9,7 +9,6 @@ out.
 """
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from pipeline.networks.graph import (
 )
 from pipeline.networks.heads import attend
 from pipeline.networks.tinylstms import lstm_cell
+from pipeline.user_code import function_at
 
 Arrays = dict[str, NDArray[np.float32]]
 _GATES = 4
@@ -58,13 +58,18 @@ def load_keras(place: str) -> Any:
     Raises:
         KerasImportError: there is no such file or function, or it is no model.
     """
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
+
     from pipeline.keras import tf_keras
 
     if Path(place).suffix in (".keras", ".h5"):
         if not Path(place).is_file():
             raise KerasImportError(f"{place}: there is no such file; check the path")
         try:
-            return tf_keras.models.load_model(place, compile=False, safe_mode=True)
+            # In the older format, and in any file that only calls itself .keras, the argument
+            # alone does not keep the code of a Lambda layer from being run.
+            with SafeModeScope(safe_mode=True):
+                return tf_keras.models.load_model(place, compile=False, safe_mode=True)
         except Exception as error:
             # The loader raises whatever a damaged or foreign file makes it stumble over.
             raise KerasImportError(
@@ -72,13 +77,9 @@ def load_keras(place: str) -> Any:
                 "Keras 3 has to be built again with tf_keras and given its weights: name the "
                 "function that does it as module:function"
             ) from error
-    module, colon, function = place.partition(":")
-    if not colon:
+    if ":" not in place:
         raise KerasImportError(f"{place}: expected a .keras or .h5 file, or module:function")
-    try:
-        made = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError) as error:
-        raise KerasImportError(f"{place}: {error}; is the module on PYTHONPATH?") from error
+    made = function_at(place)()
     if not isinstance(made, tf_keras.Model):
         raise KerasImportError(f"{place} returned {type(made).__name__}; expected a tf_keras model")
     return made

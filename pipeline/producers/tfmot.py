@@ -12,7 +12,6 @@ by single steps: what is proven here is measured, not exact by construction.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ from pipeline.producers.settings import (
     check_order,
 )
 from pipeline.runners.tflite import TfliteRunner
+from pipeline.user_code import function_at
 
 COMPARED_INFERENCES = 32
 
@@ -126,16 +126,11 @@ def load_problem(place: str, seed: int) -> Problem:
     """Call a user's function, given as ``module:function``; what it draws it draws from `seed`.
 
     Raises:
-        ProducerError: there is no such module or function, or it returns something else.
+        InputError: there is no such module or function, or it returns something else.
     """
-    module, _, function = place.partition(":")
+    make = function_at(place)
     tf_keras.utils.set_random_seed(seed)
-    try:
-        made = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ProducerError(
-            f"{place}: {error}; expected module:function, the module on PYTHONPATH"
-        ) from error
+    made = make()
     if not isinstance(made, Problem):
         raise ProducerError(
             f"{place} returned {type(made).__name__}; expected pipeline.producers.tfmot.Problem"
@@ -161,6 +156,8 @@ def produce(
         ProducerError: steps in an impossible order, or a layer the toolkit does not know.
     """
     check_order(steps)
+    if problem.train.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ProducerError("train repeats without end; give a data set of one epoch")
     tf_keras.utils.set_random_seed(seed)
     model, tflite = problem.model, b""
     reports: list[StepReport] = []
@@ -250,6 +247,11 @@ def _pruning(step: Prune, problem: Problem) -> dict[str, Any]:
         schedule: Any = ConstantSparsity(zeros / group, begin_step=0, frequency=1)
         return {"pruning_schedule": schedule, "sparsity_m_by_n": step.m_by_n}
     total = step.epochs * int(problem.train.cardinality())
+    if total < 0 and step.schedule == "polynomial":
+        raise ProducerError(
+            "how many batches train has is not known, which a schedule needs; say it by "
+            "train.apply(tf.data.experimental.assert_cardinality(batches))"
+        )
     if step.schedule == "constant":
         schedule = ConstantSparsity(step.sparsity, begin_step=0, frequency=1)
     else:

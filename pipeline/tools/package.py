@@ -12,10 +12,10 @@ audio; any other is packaged alone, to be run. docs/firmware-reference.md descri
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
+from pipeline.artefacts import write_atomically
 from pipeline.boards.board_options import add_target_options, compile_target
 from pipeline.boards.deployment import ENGINES, package_model
 from pipeline.cli import command_parser, reported_errors
@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
                 front_end=front_end,
                 packs_weights=options.pack_weights,
             )
-        partial = options.out.with_name(f".{options.out.name}.partial")
-        partial.write_bytes(package.content)
-        os.replace(partial, options.out)
+        write_atomically(options.out, package.content)
     if options.json:
         written = {"package": str(options.out), "bytes": len(package.content)}
         print(json.dumps(written | {"enhances_audio": front_end is not None}, indent=1))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.ethosu import vela
 from pipeline.keras import tf, tf_keras
 from pipeline.lowering.tflite import to_tflite
@@ -221,5 +222,30 @@ def test_models_come_from_a_file_or_a_function(tmp_path: Path) -> None:
         f"{__name__}:some_features": "",
     }.items():
         if message:
-            with pytest.raises(KerasImportError, match=message):
+            with pytest.raises(InputError, match=message):
                 load_keras(place)
+
+
+@pytest.mark.parametrize("name", ["lambda.h5", "lambda.keras", "older.keras"])
+def test_the_code_in_a_file_is_not_run(tmp_path: Path, name: str) -> None:
+    """Not in the older format either, whatever the file calls itself."""
+    trace = str(tmp_path / "trace")
+    features = layers.Input((None, BANDS))
+    spied = layers.Lambda(lambda x: (open(trace, "w").close(), x)[1])(features)
+    model = tf_keras.Model(features, spied)
+    saved = tmp_path / (name if name.startswith("lambda") else "lambda.h5")
+    model.save(saved)
+    saved = saved.rename(tmp_path / name)
+    Path(trace).unlink()
+    with pytest.raises(KerasImportError, match="cannot read it"):
+        load_keras(str(saved))
+    assert not Path(trace).exists()
+
+
+def test_an_error_in_the_function_itself_is_the_users_to_see() -> None:
+    with pytest.raises(AttributeError, match="no_such_layer"):
+        load_keras(f"{__name__}:mistaken")
+
+
+def mistaken() -> tf_keras.Model:
+    return layers.no_such_layer()

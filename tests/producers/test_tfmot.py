@@ -1,9 +1,13 @@
 """Any Keras model through pruning, clustering and quantization, nothing lost on the way."""
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from pipeline.errors import InputError
 from pipeline.keras import tf, tf_keras
 from pipeline.producers.settings import Cluster, ProducerError, Prune, Quantize, Train
 from pipeline.producers.tfmot import Problem, StepReport, load_problem, produce
@@ -147,8 +151,22 @@ def test_impossible_pruning_is_refused(settings: dict) -> None:
         Prune(**settings)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda data: data.repeat(), "train repeats without end"),
+        (lambda data: data.filter(lambda x, y: True), "assert_cardinality"),
+    ],
+)
+def test_a_schedule_needs_to_know_its_end(data: Callable, message: str) -> None:
+    problem = regression()
+    given = dataclasses.replace(problem, train=data(problem.train))
+    with pytest.raises(ProducerError, match=message):
+        produce(given, [Prune(), Quantize()])
+
+
 def test_a_problem_is_found_by_name() -> None:
     assert isinstance(load_problem(f"{__name__}:keywords", seed=1), Problem)
     for place in ("nothing_here:f", f"{__name__}:absent", f"{__name__}:network"):
-        with pytest.raises(ProducerError, match="expected"):
+        with pytest.raises(InputError, match="expected"):
             load_problem(place, seed=1)

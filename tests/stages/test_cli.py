@@ -52,6 +52,15 @@ def test_other_errors_keep_their_traceback(error: Exception) -> None:
     assert kept.value is error
 
 
+def test_an_interrupt_ends_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop, reported_errors():
+        interrupted()
+    assert stop.value.code == 130 and capsys.readouterr().err == ""
+
+
 def test_debug_keeps_every_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run", "--debug"])
     with pytest.raises(InputError), reported_errors():

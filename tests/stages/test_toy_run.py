@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from little_data import shortened_lists, use_little_data
 from safetensors.numpy import load_file
 
 from pipeline.artefacts import Card, RunDir
 from pipeline.config import Config, load
-from pipeline.corpora import prepared
-from pipeline.corpora.augment import Extras
-from pipeline.corpora.testset import LISTS_DIR, Mixture, read_list, write_list
+from pipeline.corpora.testset import Mixture
 from pipeline.stages import convert
 from pipeline.stages.evaluate import listening_clips
 from pipeline.tools import run as pipeline_run
@@ -31,8 +30,6 @@ from pipeline.tools.run import STAGES
 TOY = Path("configs/toy.toml")
 # What a clock measured: the only numbers two identical runs may disagree on.
 TIMINGS = {"step_ms", "real_time_factor"}
-# Every fourth test mixture is one for each SNR; eight for validation are 2,000 frames of proof.
-EVERY = {"valid": 3, "test": 4}
 VARIANTS = ("dense-int8", "weight80-int8")
 ITEMS = tuple(dict.fromkeys(s.item.format(model=v) for s in STAGES for v in VARIANTS))
 
@@ -44,14 +41,7 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published mixture lists, shortened."""
-    folder = tmp_path_factory.mktemp("mixtures")
-    for split, every in EVERY.items():
-        name = f"embedded_{split}.json"
-        published = read_list(LISTS_DIR / name)
-        short = dataclasses.replace(published, recipes=published.recipes[::every])
-        write_list(short, folder / name)
-    return folder
+    return shortened_lists(tmp_path_factory.mktemp("mixtures"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,13 +49,6 @@ def little_data(lists: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         use_little_data(patch, lists)
         yield
-
-
-def use_little_data(patch: pytest.MonkeyPatch, lists: Path) -> None:
-    """Let `prepare` render and list less than a real run needs."""
-    little = Extras(1, 1, babble_minutes=0.5, procedural_minutes=0.5)
-    patch.setattr(prepared, "LISTS_DIR", lists)
-    patch.setattr(prepared, "extras_for", lambda speech_duration_s: little)
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,13 @@ DAMAGED = {
     "text.wav": (lambda path: path.write_text("RIFF is not enough"), "not readable as sound"),
     "header.wav": (lambda path: soundfile.write(path, np.zeros(0), 16_000), "no samples"),
     "half.flac": (cut_off, "damaged|cut off"),
+    "loud.wav": (
+        lambda path: soundfile.write(path, np.full(99, 1e30), 16_000, subtype="FLOAT"),
+        "above 1e.06 times full scale",
+    ),
     "nan.wav": (
         lambda path: soundfile.write(path, np.full(99, np.nan), 16_000, subtype="FLOAT"),
-        "NaN or infinite",
+        "NaN, infinite",
     ),
 }
 
@@ -92,6 +96,21 @@ def test_damaged_files_are_named_and_leave_nothing(tmp_path: Path, name: str) ->
     before = set(tmp_path.iterdir())
     with pytest.raises(RecordingError, match=rf"{name}.*({message})"):
         copied(tmp_path / name, tmp_path / "out.wav")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "in.wav", tone(44_100, 1), 44_100)
+    before = set(tmp_path.iterdir())
+
+    def full(file: soundfile.SoundFile, frames: np.ndarray) -> None:
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    with pytest.raises(RecordingError, match="out.wav: cannot be written; .* space"):
+        copied(tmp_path / "in.wav", tmp_path / "out.wav")
     assert set(tmp_path.iterdir()) == before
 
 
