@@ -40,6 +40,7 @@ LOOKS = {
     "rank": ("P", theme.SERIES[4]),
     "combination": ("D", theme.SERIES[3]),
     "offline": ("v", theme.SERIES[5]),
+    "toolkit": ("*", theme.MUTED),
 }
 
 

@@ -131,7 +131,6 @@ class Reference(_File):
     clips: dict[str, dict[str, FiniteFloat | None]]
 
 
-Kind = str
 PartShare = Annotated[ComputedShare | None, Field(exclude_if=lambda share: share is None)]
 
 
@@ -191,8 +190,10 @@ class Point(_File):
         return next(found, None)
 
     @property
-    def structure(self) -> Kind:
-        """What kind of model it is, by what its chain has removed."""
+    def structure(self) -> str:
+        """What kind of model it is, by what its chain has removed, or by who removed it."""
+        if any(variant.toolkit for variant in self.chain):
+            return "toolkit"
         named = (method.kind for variant in self.chain for method in variant.methods)
         kinds = {kind for kind in named if kind is not None}
         if "offline" in kinds:

@@ -10,7 +10,6 @@ from pipeline.reporting.tables import METRICS
 from pipeline.study.records import (
     PLACEMENTS,
     Cost,
-    Kind,
     Placement,
     Point,
     Quality,
@@ -76,7 +75,7 @@ class Repeated:
         return self.points[0].base
 
     @property
-    def structure(self) -> Kind:
+    def structure(self) -> str:
         """What kind of model it is."""
         return self.points[0].structure
 

@@ -148,7 +148,7 @@ def test_the_toolkit_makes_a_point_of_our_network(
         bench.make(need)
     point = bench.point("tfmot50")
     assert point.mismatching == 0 and point.zero_weights >= 0.49
-    assert point.chain[0].toolkit == steps
+    assert point.chain[0].toolkit == steps and point.structure == "toolkit"
     assert [record["step"] for record in made.card("compress/tfmot50").results["history"]] == [2, 4]
     for stage in (compile_stage.run, evaluate.run):
         stage.make(settings, made, model)
