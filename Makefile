@@ -49,9 +49,9 @@ $(TESTS_READY): $(READY) requirements-dev.lock
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links
 
-lock: ## resolve pyproject.toml again: what everybody needs, and with it what tests and study do
+lock: ## resolve pyproject.toml again: what everybody needs, and with it what tests, study and pretraining do
 	$(BIN)/pip install --quiet uv
-	$(LOCK) --extra dev --extra pesq --extra study --output-file requirements-dev.lock pyproject.toml
+	$(LOCK) --extra dev --extra gpu --extra pesq --extra study --output-file requirements-dev.lock pyproject.toml
 	$(LOCK) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 -include firmware/targets.mk

@@ -136,8 +136,8 @@ class Train(_Section):
 
     initial_weights: Path | None = None
     """Start from these weights (.safetensors) instead of a random initialization."""
-    steps: Positive = 20_000
-    """Optimizer steps."""
+    steps: Annotated[int, Field(ge=0)] = 20_000
+    """Optimizer steps; 0: the initial weights as they are."""
     batch_size: Positive = 32
     """Crops in a batch."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
@@ -161,6 +161,10 @@ class Train(_Section):
 
     @model_validator(mode="after")
     def _steps_are_enough(self) -> "Train":
+        if self.steps == 0:
+            if self.initial_weights is None:
+                raise ValueError("steps = 0 trains nothing; give initial_weights, or steps")
+            return self
         for name in ("warmup_steps", "validate_every"):
             if getattr(self, name) > self.steps:
                 raise ValueError(

@@ -16,19 +16,19 @@ from pipeline.corpora.audio import RATE_HZ, active_power
 from pipeline.corpora.rooms import early_part
 from pipeline.corpora.store import Store, StoredClip
 
-_NOMINAL_DBFS = -26.0
+NOMINAL_DBFS = -26.0
 # A crop further below its clip's level than this is a pause: it is not blown up to speech level.
-_SPEECH_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 20) / 10)
-_NOISE_FLOOR_POWER = 10 ** ((_NOMINAL_DBFS - 50) / 10)
-_PEAK = 0.98
-_EQ_KNOTS = 10
+SPEECH_FLOOR_POWER = 10 ** ((NOMINAL_DBFS - 20) / 10)
+NOISE_FLOOR_POWER = 10 ** ((NOMINAL_DBFS - 50) / 10)
+PEAK = 0.98
+EQ_KNOTS = 10
 _DRAWS = 10
 _MIN_PIECE_SAMPLES = round(0.25 * RATE_HZ)
 # Band limits of narrow channels: Butterworth slopes of this order between random edges.
-_BAND_LIMIT_ORDER = 8
-_LOW_EDGES_HZ = (100.0, 400.0)
-_HIGH_EDGES_HZ = (2800.0, 6500.0)
-_OFFSETS = (1e-3, 0.3)
+BAND_LIMIT_ORDER = 8
+LOW_EDGES_HZ = (100.0, 400.0)
+HIGH_EDGES_HZ = (2800.0, 6500.0)
+OFFSETS = (1e-3, 0.3)
 
 NOISE_KIND_WEIGHTS: Mapping[str, float] = {
     "ambience": 3.0,
@@ -145,7 +145,7 @@ class Mixer:
         self._kind_shares = cumulative_shares(
             np.array([kind_weights.get(pool.clips[0].kind, 1.0) for pool in self._kinds])
         )
-        self._eq_basis = _eq_basis(crop_samples)
+        self._eq_basis = eq_basis(crop_samples)
         self._frequency_hz = fft.rfftfreq(crop_samples, 1 / RATE_HZ).astype(np.float32)
         self._rooms = self._early_rooms = None
         if rooms is not None and self._augmentation.room_share > 0:
@@ -169,9 +169,9 @@ class Mixer:
             self._add_noise(noise[row], rng)
         wet, clean, noise = self._filtered(dry, noise, rng)
 
-        speech_power = np.maximum(active_power(clean), _SPEECH_FLOOR_POWER)
+        speech_power = np.maximum(active_power(clean), SPEECH_FLOOR_POWER)
         noise_power = np.einsum("bt,bt->b", noise, noise) / self._crop_samples
-        noise_power = np.maximum(noise_power, _NOISE_FLOOR_POWER)
+        noise_power = np.maximum(noise_power, NOISE_FLOOR_POWER)
         snr = 10 ** (rng.uniform(*self._snr_db, batch_size) / 10)
         level = 10 ** (rng.uniform(*self._level_dbfs, batch_size) / 10)
         noise *= np.sqrt(speech_power / noise_power / snr).astype(np.float32)[:, None]
@@ -179,7 +179,7 @@ class Mixer:
         noisy += noise
         gain = np.sqrt(level / speech_power)
         peak = np.maximum(_peaks(noisy), _peaks(clean))
-        gain = np.minimum(gain, _PEAK / np.maximum(peak, 1e-9)).astype(np.float32)[:, None]
+        gain = np.minimum(gain, PEAK / np.maximum(peak, 1e-9)).astype(np.float32)[:, None]
         noisy *= gain
         noisy += self._offsets(rng, batch_size)[:, None]
         return noisy, clean * gain
@@ -224,7 +224,7 @@ class Mixer:
 
     def _offsets(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """A constant for each crop, float32 [size], mostly 0."""
-        offsets = _log_uniform(rng, _OFFSETS, (size,))
+        offsets = _log_uniform(rng, OFFSETS, (size,))
         offsets[rng.random(size) < 0.5] *= -1
         offsets[rng.random(size) >= self._augmentation.offset_share] = 0
         return offsets
@@ -263,13 +263,13 @@ class Mixer:
 
     def _curves(self, rng: np.random.Generator, size: int, deviation_db: float) -> np.ndarray:
         """Equalizer knots in natural-log amplitude, float [size, knots]."""
-        return rng.normal(0, deviation_db * np.log(10) / 20, (size, _EQ_KNOTS))
+        return rng.normal(0, deviation_db * np.log(10) / 20, (size, EQ_KNOTS))
 
     def _channels(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Amplitude gains float32 [size, bins] of random band-pass channels (Butterworth)."""
-        low = _log_uniform(rng, _LOW_EDGES_HZ, (size, 1))
-        high = _log_uniform(rng, _HIGH_EDGES_HZ, (size, 1))
-        steepness = 2 * _BAND_LIMIT_ORDER
+        low = _log_uniform(rng, LOW_EDGES_HZ, (size, 1))
+        high = _log_uniform(rng, HIGH_EDGES_HZ, (size, 1))
+        steepness = 2 * BAND_LIMIT_ORDER
         # The lowest bins are as good as silent: their powers would overflow.
         ratio = (low / np.maximum(self._frequency_hz, low / 8)) ** steepness
         ratio += (self._frequency_hz / high) ** steepness
@@ -320,7 +320,7 @@ def _join(
             clip = pool.draw(rng)
             skip = int(rng.random() * max(clip.length - (row.size - position), 0))
             length = min(clip.length - skip, row.size - position)
-            level_db = _NOMINAL_DBFS - clip.level_dbfs + rng.uniform(-gain_db, gain_db)
+            level_db = NOMINAL_DBFS - clip.level_dbfs + rng.uniform(-gain_db, gain_db)
             piece = store.read(clip.start + skip, length)
             if piece.any():
                 break
@@ -343,11 +343,11 @@ def _peaks(signals: np.ndarray) -> np.ndarray:
     return peaks
 
 
-def _eq_basis(samples: int) -> np.ndarray:
+def eq_basis(samples: int) -> np.ndarray:
     """Raised-cosine bumps on a mel-like axis, float32 [knots, bins]; they add up to one."""
     frequency = fft.rfftfreq(samples, 1 / RATE_HZ)
-    position = np.log1p(frequency / 300) / np.log1p(RATE_HZ / 2 / 300) * (_EQ_KNOTS - 1)
-    distance = np.abs(position - np.arange(_EQ_KNOTS)[:, None])
+    position = np.log1p(frequency / 300) / np.log1p(RATE_HZ / 2 / 300) * (EQ_KNOTS - 1)
+    distance = np.abs(position - np.arange(EQ_KNOTS)[:, None])
     basis: np.ndarray = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
     return basis.astype(np.float32)
 

@@ -38,17 +38,19 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
         dense: name of the dense network there.
     """
     folder.mkdir(exist_ok=True)
-    trained = run_dir.card("train")
-    shutil.copy(run_dir.dense, folder / f"{dense}.safetensors")
-    write_json(
-        folder / f"{dense}.card.json",
-        {
-            "seed": config.seed,
-            "config": trained.config,
-            "versions": trained.versions,
-            "results": trained.results,
-        },
-    )
+    # Weights that were taken as they are have a file and a card already.
+    if config.train.steps:
+        trained = run_dir.card("train")
+        shutil.copy(run_dir.dense, folder / f"{dense}.safetensors")
+        write_json(
+            folder / f"{dense}.card.json",
+            {
+                "seed": config.seed,
+                "config": trained.config,
+                "versions": trained.versions,
+                "results": trained.results,
+            },
+        )
     for variant in (each for each in config.compress.variants if not each.toolkit):
         converted = Deployed.load(run_dir.tflite(variant.name))
         cards = {stage: run_dir.card(f"{stage}/{variant.name}") for stage in STAGES}

@@ -42,7 +42,7 @@ def test_shipped_configs_load(path: Path) -> None:
         ("[model]\nnetwork = 'convnet'\nbands = 20", r"bands = 20 is no multiple of 8"),
         ("[model]\nnetwork = 'rnn'", r"model = .*'tinylstms', 'convnet'"),
         ("sead = 3", r"my\.toml: unknown setting 'sead'; did you mean 'seed'"),
-        ("[train]\nsteps = 0", r"my\.toml: train\.steps = 0: .*greater than 0"),
+        ("[train]\nsteps = -1", r"my\.toml: train\.steps = -1: .*greater than or equal to 0"),
         ("[train]\nsteps = 'many'", r"my\.toml: train\.steps = 'many': .*valid integer"),
         ("[data]\nsource = 'folders'", r"needs data\.clean_dir"),
         ("[compress]\nvariants = [{name = 'dense'}]", r"variant name 'dense' is already taken"),
@@ -62,6 +62,10 @@ def test_shipped_configs_load(path: Path) -> None:
         (
             "[train]\nsteps = 9\nwarmup_steps = 9",
             r"train: validate_every = 500 is more than steps = 9",
+        ),
+        (
+            "[train]\nsteps = 0",
+            r"train: steps = 0 trains nothing; give initial_weights, or steps",
         ),
         (
             "[compress]\nsteps = 100\nprune_every = 2",

@@ -21,10 +21,11 @@ from safetensors.numpy import load_file
 from pipeline.artefacts import Card, RunDir
 from pipeline.config import Config, load
 from pipeline.corpora.testset import Mixture
-from pipeline.stages import convert
+from pipeline.networks.trained import Trained
+from pipeline.stages import convert, train
 from pipeline.stages.evaluate import listening_clips
 from pipeline.tools import run as pipeline_run
-from pipeline.tools import shipped
+from pipeline.tools import pretrain, shipped
 from pipeline.tools.run import STAGES
 
 TOY = Path("configs/toy.toml")
@@ -68,6 +69,25 @@ def without_timings(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_timings(v) for k, v in value.items() if k not in TIMINGS}
     return value
+
+
+def test_a_pretrained_network_is_where_training_starts(
+    toy: RunDir, config: Config, tmp_path: Path
+) -> None:
+    output = tmp_path / "net.safetensors"
+    records = list(pretrain.run(config, toy, minutes=1e-4, output=output, command="this"))
+    card = json.loads(output.with_suffix(".card.json").read_text())
+    assert (card["command"], card["results"]["history"]) == ("this", records)
+    given = Trained.load(output)
+    assert given.graph == config.model.define()
+    assert all(np.isfinite(record["loss"]) for record in records)
+    as_it_is = config.train.model_copy(update={"initial_weights": output, "steps": 0})
+    run_dir = RunDir(tmp_path / "run")
+    shutil.copytree(toy.path("prepare"), run_dir.path("prepare"))
+    train.run(config.model_copy(update={"train": as_it_is}), run_dir)
+    taken = Trained.load(run_dir.dense)
+    for name, array in given.arrays.items():
+        np.testing.assert_array_equal(taken.arrays[name], array, err_msg=name)
 
 
 def test_the_integer_model_is_proven(toy: RunDir) -> None:
