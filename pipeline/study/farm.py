@@ -80,7 +80,8 @@ class Farm:
             return ray.put(None)
         before = map(self.make, self._bench.stage(need).inputs(self._bench.config, model))
         cpus = self._bench.config.train.threads if name == "compress" else 1
-        return ray.remote(num_cpus=cpus)(_make).remote(self._bench, need, *before)
+        # A process an item: TensorFlow keeps the graphs and memory of every training.
+        return ray.remote(num_cpus=cpus, max_calls=1)(_make).remote(self._bench, need, *before)
 
 
 def next_done(pending: dict[Any, str]) -> tuple[str, str | None]:

@@ -30,7 +30,7 @@ from pipeline.stages.train import starting_network
 def run(
     config: Config, run_dir: RunDir, minutes: float, output: Path, command: str
 ) -> Iterator[dict[str, float]]:
-    """Train, and write the network so far and its card ``NAME.card.json`` beside it with every record.
+    """Train; with every record, write the network so far and its card ``NAME.card.json`` beside it.
 
     Raises:
         InputError: JAX is not installed, or the corpus holds pairs.
@@ -88,11 +88,12 @@ def main() -> None:
     own.add_argument("--minutes", type=float, default=60.0)
     own.add_argument("--output", type=Path, default=Path("pretrained.safetensors"))
     options, sys.argv[1:] = own.parse_known_args()
-    config, run_dir, _ = parse("python -m pipeline.pretrain", __doc__ or "")
+    given = parse("python -m pipeline.pretrain", __doc__ or "")
     with reported_errors():
         if not 0 < options.minutes <= 10_000:
             raise InputError(f"--minutes {options.minutes:g}: give a time above 0")
-        for record in run(config, run_dir, options.minutes, options.output, command):
+        records = run(given.config, given.run_dir, options.minutes, options.output, command)
+        for record in records:
             print(
                 f"{record['seconds']:.0f} s, step {record['step']}: loss {record['loss']:.2f}, "
                 f"SI-SDRi {record['score']:.2f} dB",

@@ -24,8 +24,8 @@ from pipeline.corpora.testset import Mixture
 from pipeline.networks.trained import Trained
 from pipeline.stages import convert, train
 from pipeline.stages.evaluate import listening_clips
-from pipeline.tools import run as pipeline_run
 from pipeline.tools import pretrain, shipped
+from pipeline.tools import run as pipeline_run
 from pipeline.tools.run import STAGES
 
 TOY = Path("configs/toy.toml")
