@@ -14,7 +14,7 @@ import pytest
 from compiled_enhancer import Compiled
 from numpy.typing import NDArray
 
-from pipeline.boards.npu_model import EmulatedNpu
+from pipeline.boards.npu_model import CountedJobs, EmulatedNpu
 from pipeline.boards.npu_server import (
     Completion,
     GuestMemory,
@@ -206,6 +206,17 @@ def test_registers_and_duration_reach_the_device(socket_path: Path) -> None:
         device = connect(socket_path)
         assert device.run() == (Status.COMMAND_END, 1234)
         assert device.registers[0x1A0 // 4] == 77
+        device.connection.close()
+
+
+def test_every_job_is_told_when_it_is_done(socket_path: Path) -> None:
+    told: list[int] = []
+    npu = CountedJobs(Scripted(Completion(Status.COMMAND_END, 1)), told.append)
+    with NpuServer(socket_path, npu):
+        device = connect(socket_path)
+        for jobs in (1, 2, 3):
+            device.run()
+            assert told == list(range(1, jobs + 1))
         device.connection.close()
 
 
