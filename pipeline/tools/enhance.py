@@ -32,7 +32,7 @@ from pipeline.progress import Reporter
 from pipeline.recordings import FULL_SCALE, RecordingReader, RecordingWriter
 
 MODELS = Path("tflite_models")
-DEFAULT_MODEL = "level-unit40-rank96-weight55"
+DEFAULT_MODEL = "conv-large-int8"
 Through = Literal["tflite", "tflm", "emulator", "virtual"]
 _QUIET_S = 5.0
 
