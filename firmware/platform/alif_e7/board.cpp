@@ -8,8 +8,9 @@
 #include "platform/services.h"
 
 /// Alif Ensemble E7, high-performance Cortex-M55 with its Ethos-U55 of 256 MACs, as the vendor's
-/// public device pack has it (../README.md); not run. The vendor's secure enclave starts the core; its device configuration has to
-/// turn on the clocks of NPU and SRAM0. Console and files go through the debugger.
+/// public device pack has it (../README.md); not run. The vendor's secure enclave starts the core;
+/// its device configuration has to turn on the clocks of NPU and SRAM0. Console and files go
+/// through the debugger.
 namespace enhancer {
 namespace {
 
