@@ -26,7 +26,7 @@ from pipeline.deployed import Deployed
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
 from pipeline.reporting.table import Table
-from pipeline.runners import Array, HopModel, ModelInterface
+from pipeline.runners import Array, HopModel, HopStream, ModelInterface, Runner
 from pipeline.runners.emulator import EmulatorRunner
 from pipeline.runners.tflite import TfliteRunner
 
@@ -60,6 +60,21 @@ class Comparison:
             actual = run.outputs[name].view(np.uint8)
             self.compared_bytes += actual.size
             self.differing_bytes += int(np.count_nonzero(actual != values.view(np.uint8)))
+
+
+class _Compared:
+    """The reference, which every form has to follow in each step."""
+
+    def __init__(self, reference: Runner, runner: ArmRunner, forms: list[Comparison]) -> None:
+        self.inputs, self.outputs = reference.inputs, reference.outputs
+        self._reference, self._runner, self._forms = reference, runner, forms
+
+    def step(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of the reference."""
+        expected = self._reference.step(inputs)
+        for form in self._forms:
+            form.add(self._runner, inputs, expected)
+        return expected
 
 
 def main() -> None:
@@ -106,15 +121,8 @@ def compare(model: Path, runner: ArmRunner, hops: int) -> list[Comparison]:
         ]
     noisy = board_mixtures(per_snr=1)[0].noisy
     _, features = analyse(np.divide(noisy, FULL_SCALE, dtype=np.float32), deployed.front_end)
-    roles = HopModel.of(reference)
-    stored = reference.inputs[roles.features].quantize(features)
-    states = {name: reference.inputs[name].zeros() for name in roles.states}
-    for hop in stored[_FIRST_HOP : _FIRST_HOP + hops]:
-        inputs = {roles.features: hop[None], **states}
-        expected = reference.step(inputs)
-        for form in forms:
-            form.add(runner, inputs, expected)
-        states = {name: expected[f"{name}_next"] for name in roles.states}
+    stored = reference.inputs[HopModel.of(reference).features].quantize(features)
+    HopStream(_Compared(reference, runner, forms))(stored[_FIRST_HOP : _FIRST_HOP + hops])
     return forms
 
 
