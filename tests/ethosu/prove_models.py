@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from ethosu_reference import ACCELERATOR_MACS, vela_compile
 from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
 from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES, analyse
-from pipeline.runners import HopModel, Runner
+from pipeline.runners import Array, HopModel, HopStream, Runner
 from pipeline.runners.emulator import EmulatorRunner
 from pipeline.runners.tflite import TfliteRunner
 from pipeline.runners.tflm import TflmRunner
@@ -51,24 +52,35 @@ def noisy_speech(hops: int) -> NDArray[np.float32]:
     return np.divide(noisy[: hops * HOP_SAMPLES], FULL_SCALE, dtype=np.float32)
 
 
+class Recorded:
+    """A runner that keeps what it has put out."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.inputs, self.outputs = runner.inputs, runner.outputs
+        self._runner = runner
+        self.made: list[dict[str, Array]] = []
+
+    def step(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        self.made.append(self._runner.step(inputs))
+        return self.made[-1]
+
+
 def prove(model: Path, macs: int, reference: Runner, noisy: NDArray[np.float32]) -> Proof:
     """Stream through the emulator and the reference, each with its own state."""
     emulator = EmulatorRunner(vela_compile(model.read_bytes(), macs))
-    roles = HopModel.of(emulator)
     _, real = analyse(noisy, Deployed.load(model).front_end)
-    features = emulator.inputs[roles.features].quantize(real[: len(noisy) // HOP_SAMPLES])
-    ours = theirs = {name: emulator.inputs[name].zeros() for name in roles.states}
+    features = emulator.inputs[HopModel.of(emulator).features]
+    stored = features.quantize(real[: len(noisy) // HOP_SAMPLES])
+    ours, theirs = Recorded(emulator), Recorded(reference)
+    for recorded in (ours, theirs):
+        HopStream(recorded)(stored)
     compared = mismatching = 0
-    for hop in features:
-        actual = emulator.step({roles.features: hop[None], **ours})
-        expected = reference.step({roles.features: hop[None], **theirs})
+    for actual, expected in zip(ours.made, theirs.made, strict=True):
         for name, values in expected.items():
             differing = values.view(np.uint8) != actual[name].view(np.uint8)
             compared += differing.size
             mismatching += int(np.count_nonzero(differing))
-        ours = {name: actual[f"{name}_next"] for name in roles.states}
-        theirs = {name: expected[f"{name}_next"] for name in roles.states}
-    return Proof(len(features), compared, mismatching)
+    return Proof(len(stored), compared, mismatching)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     distributions = importlib.metadata.packages_distributions()
     used = {normal(name) for module in modules for name in distributions.get(module, [])}
     needed, more = names(project["dependencies"]), set()
-    for extra in ("peers", "pesq", "study"):
+    for extra in ("gpu", "peers", "pesq", "study"):
         more |= names(extras[extra])
     assert needed - used == set()
     installed = {normal(name) for names in distributions.values() for name in names}
