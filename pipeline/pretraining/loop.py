@@ -19,11 +19,8 @@ from pipeline.pretraining.crops import Bank, CropMaker
 from pipeline.pretraining.features import Analyser
 from pipeline.pretraining.network import NetworkFunction, Values
 from pipeline.pretraining.objective import enhancement_loss
+from pipeline.training.recipe import CONTINUED_SHARE, GRADIENT_NORM_LIMIT, NORM_MOMENTUM
 
-GRADIENT_NORM_LIMIT = 5.0
-NORM_MOMENTUM = 0.99
-# Share of crops before which the network has heard another one.
-CONTINUED_SHARE = 0.5
 _NOT_TRAINED = ("mask", "mean", "variance")
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from pipeline.dsp.bands import band_matrix
 from pipeline.dsp.frontend import POWER_COMPRESSION
 from pipeline.pretraining.features import Analysis
-
-# As in `pipeline.training.loss`, which TensorFlow comes with.
-ERROR_FLOOR = 1e-3
+from pipeline.training.recipe import ERROR_FLOOR
 
 
 def enhancement_loss(mask: jax.Array, batch: Analysis, spectral_weight: float) -> jax.Array:

@@ -92,6 +92,10 @@ def main() -> None:
     with reported_errors():
         if not 0 < options.minutes <= 10_000:
             raise InputError(f"--minutes {options.minutes:g}: give a time above 0")
+        if options.output.suffix != ".safetensors" or not options.output.parent.is_dir():
+            raise InputError(
+                f"--output {options.output}: name a .safetensors file in a folder there is"
+            )
         records = run(given.config, given.run_dir, options.minutes, options.output, command)
         for record in records:
             print(

@@ -18,12 +18,9 @@ from pipeline.keras import tf, tf_keras
 from pipeline.training.batches import Batch, MixtureSource, prefetched
 from pipeline.training.loss import enhancement_loss, imitation_loss
 from pipeline.training.model import SequenceModel
+from pipeline.training.recipe import CONTINUED_SHARE, GRADIENT_NORM_LIMIT
 
-GRADIENT_NORM_LIMIT = 5.0
 FINAL_RATE_SHARE = 0.02
-# Share of the crops that begin in the memory that another crop has left behind, as every moment of
-# a long stream does; the others begin as a stream does.
-CONTINUED_SHARE = 0.5
 CHECKPOINT = "checkpoint.safetensors"
 
 

@@ -6,10 +6,7 @@ from pipeline.dsp.bands import band_matrix
 from pipeline.dsp.frontend import POWER_COMPRESSION
 from pipeline.keras import tf
 from pipeline.training.batches import Batch
-
-# Floor of the error relative to the noisy input: stops a nearly clean crop (30 dB) from ruling
-# the batch, and gives a silent target a finite loss.
-ERROR_FLOOR = 1e-3
+from pipeline.training.recipe import ERROR_FLOOR
 
 
 def _decibels(ratio: "tf.Tensor") -> "tf.Tensor":

@@ -10,8 +10,8 @@ from pipeline.networks.graph import NORM_EPSILON
 from pipeline.networks.trained import NORMALIZED, PARTS
 from pipeline.quantization.fake import rounded_to, weight_scale, weight_steps
 from pipeline.quantization.scheme import Grid
+from pipeline.training.recipe import NORM_MOMENTUM
 
-NORM_MOMENTUM = 0.99
 Restriction = Callable[["tf.Tensor"], "tf.Tensor"]
 
 
