@@ -94,7 +94,7 @@ def main() -> None:
             raise InputError(f"--minutes {options.minutes:g}: give a time above 0")
         if options.output.suffix != ".safetensors" or not options.output.parent.is_dir():
             raise InputError(
-                f"--output {options.output}: name a .safetensors file in a folder there is"
+                f"--output {options.output}: give a .safetensors file in an existing folder"
             )
         records = run(given.config, given.run_dir, options.minutes, options.output, command)
         for record in records:
