@@ -159,10 +159,9 @@ def _pack(
     if front_end is not None:
         _check_bands((*inputs, *outputs), front_end.bands)
         sections[Section.FRONT_END] = layout.front_end(front_end)
-    if golden is not None and roles.gates:
+    if golden is not None and roles.gate:
         raise TargetError(
-            f"{roles.gates[0]!r} lets hops pass; golden hops are replayed one by one: leave them "
-            "out"
+            f"{roles.gate[0]!r} lets hops pass; golden hops are replayed one by one: leave them out"
         )
     if golden is not None:
         _check_golden(golden, inputs[0], outputs[0])
@@ -185,8 +184,8 @@ def _roles(interface: ModelInterface, front_end: FrontEnd | None) -> layout.Role
         )
     hop = HopModel.of(interface)
     sources = {item.source: None for item in hop.delayed if item.source != hop.features}
-    frames, gates = tuple(sources), (hop.gate,) if hop.gate is not None else ()
-    return layout.Roles((hop.features,), (hop.mask,), hop.states, hop.delayed, frames, gates)
+    frames, gate = tuple(sources), (hop.gate,) if hop.gate is not None else ()
+    return layout.Roles((hop.features,), (hop.mask,), hop.states, hop.delayed, frames, gate)
 
 
 def _check_bands(specs: Iterable[TensorSpec], bands: int) -> None:

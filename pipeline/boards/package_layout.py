@@ -113,7 +113,7 @@ class Roles:
     states: tuple[str, ...]
     delayed: tuple[Delayed, ...] = ()
     frames: tuple[str, ...] = ()
-    gates: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
 
 
 def tensors(
@@ -161,7 +161,7 @@ def tensors(
             records(_Role.VARIABLE, variables, variables),
             records(_Role.DELAYED_IN, model.inputs, (item.input for item in roles.delayed)),
             records(_Role.FRAME_OUT, model.outputs, roles.frames),
-            records(_Role.GATE, model.outputs, roles.gates),
+            records(_Role.GATE, model.outputs, roles.gate),
         )
     )
 

@@ -9,7 +9,7 @@ trained twice.
 Reconstructed here: the grids are even and hold zero; the size counted is the entropy of each
 matrix's integers, which is what Vela's codec nears, and not the number of bits; and it is a
 constraint, met at every update, where the paper adds its logarithm to the loss. Thresholds move by
-the loss that closing their gates costs a bit, with the paper's gradient, that of a sigmoid around
+the loss that closing a gate costs a bit, with the paper's gradient, that of a sigmoid around
 the threshold; then all are shifted alike until the size is met.
 """
 
@@ -80,7 +80,7 @@ class BitSharing:
                 shared.collect(mask_gradients[shared.matrix.name])
 
     def _learn(self, views: list["_View"]) -> None:
-        """Lower the thresholds whose closed gates cost more loss a bit than others'."""
+        """Lower the thresholds where a closed gate costs more loss a bit than others'."""
         thresholds, costs = self._thresholds.numpy(), self._costs.numpy()
         for k, (shared, view) in enumerate(zip(self._shared, views, strict=True)):
             reached = np.arange(len(MULTIPLES)) <= view.open(thresholds[k])[:, None]
@@ -184,7 +184,7 @@ class _View:
         return np.stack(counts).reshape(len(self.grids), groups, width)
 
     def open(self, thresholds: NDArray[np.float64]) -> Groups:
-        """How many gates of each group are open in a row; something is left of every matrix."""
+        """How many grids of each group are open in a row; something is left of every matrix."""
         open_grids: Groups = np.cumprod(self.left > thresholds, axis=1).sum(axis=1)
         if not open_grids.any():
             open_grids[self.left[:, 0].argmax()] = 1

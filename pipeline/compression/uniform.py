@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compression.channel_gates import ChannelGates
+from pipeline.compression.channel_excitation import ChannelExcitations
 from pipeline.compression.criterion import check_not_empty, in_multiples
 from pipeline.compression.pruner import apply_choice, energies_of, given_masks
 from pipeline.compression.structures import UNIT_MULTIPLE, Energies, UnitStructure
@@ -20,7 +20,7 @@ class UniformCut:
 
     Args:
         model: its matrices' masks are set.
-        importance: "gates", "magnitude" or "random".
+        importance: "excitation", "magnitude" or "random".
         sparsity: share of every group to remove; None for the rule of the paper.
         step: when.
     """
@@ -32,12 +32,12 @@ class UniformCut:
         self._sparsity, self._step = sparsity, step
         self._structure = UnitStructure(model.graph.matrices(), groups(model.graph))
         self._given = given_masks(model)
-        self._gates = ChannelGates(model) if importance == "gates" else None
+        self._blocks = ChannelExcitations(model) if importance == "excitation" else None
 
     def before_step(self, step: int) -> None:
         """Remove units if it is time."""
-        if step < self._step and self._gates is not None:
-            self._gates.decay()
+        if step < self._step and self._blocks is not None:
+            self._blocks.decay()
         elif step == self._step:
             energies = energies_of(self._model, self._structure, self._given)
             keep = {name: np.ones(units.shape, bool) for name, units in energies.items()}
@@ -45,12 +45,12 @@ class UniformCut:
                 keep[name] = kept(scores, self._sparsity)
                 check_not_empty(name, keep[name], self._sparsity or 0.0)
             apply_choice(self._model, self._structure, keep, self._given)
-            if self._gates is not None:
-                self._gates.close()
+            if self._blocks is not None:
+                self._blocks.close()
 
     def _scores(self, energies: Energies) -> Energies:
-        if self._gates is not None:
-            return self._gates.importances()
+        if self._blocks is not None:
+            return self._blocks.importances()
         if self._importance == "magnitude":
             return energies
         random = np.random.default_rng(SEED)

@@ -1,9 +1,10 @@
 """A network that can be trained: two views, folded from its graph.
 
 The sequence view computes all hops at once, node by node: a delay is a shift over time, and only
-what lies on a recurrence is computed hop by hop, by a kernel of its own (`pipeline.training.lstm`)
-or by a scan. A network with a gate that skips hops is computed hop by hop as a whole. The one-hop
-view is what the target computes. In an integer scheme both take the integers' values exactly.
+what lies on a recurrence is computed hop by hop, by a kernel of its own
+(`pipeline.training.kernels`) or by a scan. A network with a gate that skips hops is computed hop by
+hop as a whole. The one-hop view is what the target computes. In an integer scheme both take the
+integers' values exactly.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from pipeline.quantization.fake import mean_on_grid, on_grid, product_on_grid, r
 from pipeline.quantization.scheme import Scheme
 from pipeline.quantization.softmax import softmax_on_grid
 from pipeline.training import skipping
-from pipeline.training.lstm import LstmKernel
+from pipeline.training.kernels import kernel
 from pipeline.training.matrix import Matrix
 from pipeline.training.stash import Product, Stash
 
@@ -63,15 +64,16 @@ class SequenceModel(tf_keras.Model):
         self.stash: Stash | None = None
         self._of = {matrix.name: matrix for matrix in self.matrices}
         # Layers that stand behind a matrix's sums while a method trains with them.
-        self.gates: dict[str, tf_keras.layers.Layer] = {}
+        self.excitations: dict[str, tf_keras.layers.Layer] = {}
         self.set_arrays(arrays)
         found = {node.name: graph.window(node) for node in graph.nodes}
         self.windows = {name: delay for name, delay in found.items() if delay is not None}
         self._rings = graph.recurrences()
         self._kernels = {
-            ring: LstmKernel(graph, ring, self._of, self.grids)
+            ring: kernel(region.kind, graph, ring, self._of, self.grids)
             for ring in self._rings
-            if any(ring.issuperset(region.states) for region in graph.regions)
+            for region in graph.regions
+            if ring.issuperset(region.states)
         }
 
     def call(self, features: "tf.Tensor", training: bool = False) -> "tf.Tensor":
@@ -205,8 +207,8 @@ class SequenceModel(tf_keras.Model):
         if node.matrix is not None:
             matrix = self._of[node.matrix]
             y += matrix.bias_value(self.grids[node.inputs[0]])
-            if matrix.name in self.gates:
-                y = self.gates[matrix.name](y, training=training)
+            if matrix.name in self.excitations:
+                y = self.excitations[matrix.name](y, training=training)
             y = matrix.normalized(y, training) if node.normalize else y
         if node.limit is not None:
             y = tf.clip_by_value(y, -node.limit, node.limit)

@@ -10,11 +10,14 @@ from pipeline.keras import tf
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.training.model import SequenceModel
 
+# Mixtures at a time: attention keeps every score of every hop, 0.2 GB a mixture.
+_BATCH = 8
+
 
 class Validation:
     """SI-SDR improvement on fixed mixtures of any length, from spectra computed once.
 
-    Shorter mixtures are padded with zeros at their end for one batch, which a causal network
+    Shorter mixtures are padded with zeros at their end to one length, which a causal network
     cannot hear before it comes, and scored without it.
     """
 
@@ -31,13 +34,15 @@ class Validation:
         for row, mixture in zip(noisy, held_out, strict=True):
             row[: mixture.noisy.size] = mixture.noisy
         self._spectra, features = analyse(noisy, front_end)
-        self._features = tf.constant(features)
+        self._features = features
         self._front_end = front_end
         self._noisy_db = self._mean_db(noisy)
 
     def __call__(self, model: SequenceModel) -> dict[str, float]:
         """Return ``score``, the mean SI-SDR improvement in dB; finite whatever the mask is."""
-        gains = self._front_end.gains(model(self._features).numpy())
+        batches = np.split(self._features, range(_BATCH, len(self._features), _BATCH))
+        masks = np.concatenate([model(tf.constant(batch)).numpy() for batch in batches])
+        gains = self._front_end.gains(masks)
         return {
             "score": self._mean_db(istft(self._spectra * gains, self._samples)) - self._noisy_db
         }

@@ -1,4 +1,4 @@
-"""Channels of little importance go, the same share of every layer; nothing of the gates stays."""
+"""Channels of little importance go, the same share of every layer; nothing of the blocks stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from pipeline.compression.channel_gates import ChannelGates
+from pipeline.compression.channel_excitation import ChannelExcitations
 from pipeline.compression.methods.reinitialize import Reinitialize
 from pipeline.compression.methods.skip_updates import SkipUpdates
 from pipeline.compression.methods.uniform_channels import UniformChannels
@@ -31,46 +31,46 @@ def start(seed: int) -> Trained:
     return in_integers(trained_looking(untrained(CONVNET, front_end(32), seed), seed), seed)
 
 
-def cut(importance: Literal["gates", "magnitude", "random"]) -> UniformChannels:
+def cut(importance: Literal["excitation", "magnitude", "random"]) -> UniformChannels:
     return UniformChannels(do="uniform_channels", importance=importance, sparsity=0.5)
 
 
-def test_what_is_deployed_is_what_gates_left(tmp_path: Path) -> None:
-    trained, mask = trained_with([cut("gates")], start(1), 1)
+def test_what_is_deployed_is_what_the_blocks_left(tmp_path: Path) -> None:
+    trained, mask = trained_with([cut("excitation")], start(1), 1)
     assert {group.units for group in groups(trained.graph)} == {8, 16}
     np.testing.assert_array_equal(trained.build()(features(1)).numpy(), mask)
     assert_all_agree(trained, tmp_path, 1)
 
 
-def test_gates_change_nothing_at_first_and_are_trained() -> None:
+def test_blocks_change_nothing_at_first_and_are_trained() -> None:
     trained = start(2)
     expected = trained.build()(features(2), training=True).numpy()
     model = trained.build()
     few = len(model.trainable_weights)
-    gates = ChannelGates(model)
+    blocks = ChannelExcitations(model)
     np.testing.assert_array_equal(model(features(2), training=True).numpy(), expected)
-    assert len(model.trainable_weights) == few + 2 * len(model.gates) + 2 * 2
-    assert all((units == 0.5).all() for units in gates.importances().values())
+    assert len(model.trainable_weights) == few + 2 * len(model.excitations) + 2 * 2
+    assert all((units == 0.5).all() for units in blocks.importances().values())
 
 
-def test_tied_channels_share_the_mean_of_their_gates() -> None:
+def test_tied_channels_share_the_mean_of_their_scores() -> None:
     model = start(3).build()
-    gates = ChannelGates(model)
+    blocks = ChannelExcitations(model)
     makers = ("encoder2", "block1_conv", "block2_conv")
     for k, name in enumerate(makers):
-        model.gates[name].importance.assign(np.linspace(0, k, 32))
-    np.testing.assert_allclose(gates.importances()["encoder2"], np.linspace(0, 1, 32), atol=1e-6)
+        model.excitations[name].importance.assign(np.linspace(0, k, 32))
+    np.testing.assert_allclose(blocks.importances()["encoder2"], np.linspace(0, 1, 32), atol=1e-6)
     # Both halves of what is made twice as wide and read as twice as many bands.
-    model.gates["decoder2"].importance.assign(np.repeat([0.2, 0.6], 16))
-    np.testing.assert_allclose(gates.importances()["encoder1"][:4], (0.5 + 0.2 + 0.6) / 3)
+    model.excitations["decoder2"].importance.assign(np.repeat([0.2, 0.6], 16))
+    np.testing.assert_allclose(blocks.importances()["encoder1"][:4], (0.5 + 0.2 + 0.6) / 3)
 
 
 def test_closing_leaves_the_average_in_the_weights() -> None:
     model = start(4).build()
-    gates = ChannelGates(model)
-    model.gates["decoder1"].importance.assign(np.linspace(0.1, 0.9, 16))
+    blocks = ChannelExcitations(model)
+    model.excitations["decoder1"].importance.assign(np.linspace(0.1, 0.9, 16))
     before = model.matrices[-2].kernel.numpy()
-    gates.close()
+    blocks.close()
     assert model.matrices[-2].name == "decoder1"
     after = model.matrices[-2].kernel.numpy()
     np.testing.assert_allclose(after, before * 2 * np.linspace(0.1, 0.9, 16), rtol=1e-6)
@@ -104,21 +104,21 @@ def test_magnitude_removes_the_weakest() -> None:
     assert kept_bias.tolist() == [*range(8), *range(24, 32)]
 
 
-def test_a_network_of_recurrences_has_no_place_for_gates() -> None:
-    cut("gates").check(LSTMS.define(), [])  # Its dense layer is one.
+def test_a_network_of_recurrences_has_no_place_for_blocks() -> None:
+    cut("excitation").check(LSTMS.define(), [])  # Its dense layer is one.
     net = Net()
     x = net.input("features", (16,), "hidden")
     h, c = net.state("h", (16,), "hidden"), net.state("c", (16,), "cell")
     recurrent = net.build(lstm_cell(net, "lstm", x, h, c))
-    with pytest.raises(InputError, match="gates have no place; use importance"):
-        cut("gates").check(recurrent, [])
+    with pytest.raises(InputError, match="no squeeze-and-excitation block has a place"):
+        cut("excitation").check(recurrent, [])
     cut("magnitude").check(recurrent, [])
 
 
-def test_gates_need_all_hops_together() -> None:
+def test_blocks_need_all_hops_together() -> None:
     lstms = in_integers(trained_looking(untrained(LSTMS, front_end(32), 8), 8), 8)
     with pytest.raises(InputError, match="put uniform_channels into a parent of skip_updates"):
-        trained_with([cut("gates"), SkipUpdates(do="skip_updates", cost=1.0)], lstms, 8)
+        trained_with([cut("excitation"), SkipUpdates(do="skip_updates", cost=1.0)], lstms, 8)
 
 
 def test_new_weights_in_the_old_shape(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Channels scored by gates that are trained with the network and leave nothing behind.
+"""Channels scored by squeeze-and-excitation blocks that are trained with the network and leave it.
 
 After UCP (Chang et al., 2020): a squeeze-and-excitation block after every convolution scales each
 channel by a sigmoid of all channels' means; a channel's importance is its sigmoid averaged over the
@@ -19,11 +19,11 @@ from pipeline.training.model import SequenceModel
 SQUEEZE = 16
 MOMENTUM = 0.99
 # What a step takes off the weights meanwhile, as the published rate and weight decay do: without a
-# pull on the weights they could take over what the gates say.
+# pull on the weights they could take over what the blocks say.
 DECAY = 1e-5
 
 
-class ChannelGate(tf_keras.layers.Layer):
+class ChannelExcitation(tf_keras.layers.Layer):
     """Scales channels by twice a sigmoid of their means over the crop, at first by exactly one.
 
     Args:
@@ -32,7 +32,7 @@ class ChannelGate(tf_keras.layers.Layer):
     """
 
     def __init__(self, name: str, channels: int) -> None:
-        super().__init__(name=f"{name}_gate")
+        super().__init__(name=f"{name}_excitation")
         hidden, biased = max(1, channels // SQUEEZE), channels <= SQUEEZE
         self._squeeze = tf_keras.layers.Dense(hidden, "relu", use_bias=biased)
         self._excite = tf_keras.layers.Dense(
@@ -65,34 +65,34 @@ class ChannelGate(tf_keras.layers.Layer):
         return factors
 
 
-class ChannelGates:
-    """A gate behind every matrix outside recurrences whose outputs are units.
+class ChannelExcitations:
+    """A block behind every matrix outside recurrences whose outputs are units.
 
     Args:
-        model: gets the gates; they are among its weights, so a checkpoint has them.
+        model: gets the blocks; they are among its weights, so a checkpoint has them.
 
     Raises:
-        InputError: the network skips hops, so that gates would not see all of them together.
+        InputError: the network skips hops, so that blocks would not see all of them together.
     """
 
     def __init__(self, model: SequenceModel) -> None:
         if model.graph.gate is not None:
             raise InputError(
-                "gates of channels look at all hops together, and a network that skips hops is "
-                "trained hop by hop; put uniform_channels into a parent of skip_updates"
+                "squeeze-and-excitation blocks look at all hops together, and a network that skips "
+                "hops is trained hop by hop; put uniform_channels into a parent of skip_updates"
             )
         self._groups = groups(model.graph)
-        self._matrices = [m for m in model.matrices if m.name in gated(model.graph, self._groups)]
-        self._gates = {m.name: ChannelGate(m.name, m.shape[1]) for m in self._matrices}
-        model.gates.update(self._gates)
+        self._matrices = [m for m in model.matrices if m.name in scored(model.graph, self._groups)]
+        self._blocks = {m.name: ChannelExcitation(m.name, m.shape[1]) for m in self._matrices}
+        model.excitations.update(self._blocks)
 
     def decay(self) -> None:
-        """Take a step's share off the weights before the gates."""
+        """Take a step's share off the weights before the blocks."""
         for matrix in self._matrices:
             matrix.kernel.assign(matrix.kernel * (1 - DECAY))
 
     def importances(self) -> Energies:
-        """Of every unit that has a gate, by group: the mean over all of its channels.
+        """Of every unit that has a score, by group: the mean over all of its channels.
 
         Channels that are added, or that stand in several places, are one unit [derived].
         """
@@ -100,9 +100,9 @@ class ChannelGates:
         for group in self._groups:
             total, count = np.zeros(group.units), np.zeros(group.units)
             for tie in group.ties:
-                if tie.axis == 1 and tie.matrix in self._gates:
+                if tie.axis == 1 and tie.matrix in self._blocks:
                     tied = tie.unit != NO_UNIT
-                    importance = self._gates[tie.matrix].importance.numpy()
+                    importance = self._blocks[tie.matrix].importance.numpy()
                     np.add.at(total, tie.unit[tied], importance[tied])
                     np.add.at(count, tie.unit[tied], 1)
             if count.any():
@@ -110,19 +110,19 @@ class ChannelGates:
         return found
 
     def close(self) -> None:
-        """Take the gates away; their average becomes part of the matrices.
+        """Take the blocks away; their average becomes part of the matrices.
 
-        In the paper a normalization after the gate makes up for it; folded networks have none
+        In the paper a normalization after the block makes up for it; folded networks have none
         [derived].
         """
         for matrix in self._matrices:
-            factors = self._gates[matrix.name].close()
+            factors = self._blocks[matrix.name].close()
             matrix.kernel.assign(matrix.kernel * factors)
             matrix.bias.assign(matrix.bias * factors)
 
 
-def gated(graph: HopGraph, found: list[Group]) -> set[str]:
-    """Matrices behind which gates can stand."""
+def scored(graph: HopGraph, found: list[Group]) -> set[str]:
+    """Matrices behind which blocks can stand."""
     inside = frozenset[str]().union(*graph.recurrences())
     made = {tie.matrix for group in found for tie in group.ties if tie.axis == 1}
     return {

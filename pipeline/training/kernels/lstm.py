@@ -32,7 +32,7 @@ class _Grids:
     hidden: Grid | None
 
 
-class LstmKernel:
+class Kernel:
     """Computes the hidden states of all hops.
 
     Args:
