@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.boards.board_options import (
     add_board_options,
@@ -38,12 +36,11 @@ from pipeline.ethosu import memory_system
 from pipeline.metrics.quality import si_sdr_db
 from pipeline.progress import Reporter
 from pipeline.recordings import RecordingReader
+from pipeline.reporting.table import Table
 
 _DEMO_SNR_DB = 3.0
 _NOISY = "noisy"
 _QUIET_S = 5.0
-# No table is cut to the width of a window.
-_UNLIMITED_CHARACTERS = 10_000
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,8 +67,7 @@ def _run(options: argparse.Namespace) -> None:
             watched = with_progress(board, functools.partial(report, model.stem, total=hops))
             rows[model.stem] = measure(watched, package, noisy)
             _write(outputs[model.stem], rows[model.stem].result.samples)
-    console = Console(width=_UNLIMITED_CHARACTERS)
-    console.print(_table(rows, size, options, noisy, clean), crop=False)
+    print("\n".join(_lines(rows, size, options, noisy, clean)))
     print(f"enhanced audio: {options.out}")
 
 
@@ -128,38 +124,23 @@ def _write(path: Path, samples: NDArray[np.int16]) -> None:
     os.replace(partial, path)
 
 
-def _table(
+def _lines(
     rows: dict[str, Measurement],
     size: ImageSize,
     options: argparse.Namespace,
     noisy: NDArray[np.int16],
     clean: NDArray[np.float32] | None,
-) -> Table:
+) -> list[str]:
     is_virtual = options.board == "virtual"
     per_unit = TICKS_PER_INSTRUCTION if is_virtual else 1.0
-    npu_mhz = memory_system(options.system_config).clock_hz / 1e6
-    table = Table(
-        title=f"One 16 ms hop on the {options.board} board with {options.accelerator}; firmware "
-        f"without model: {size.flash_bytes:,} bytes flash, {size.ram_bytes:,} bytes RAM",
-        caption="real-time factor: time of a hop / 16 ms, on a CPU of 32 MHz that takes one cycle "
-        f"an instruction and an NPU of {npu_mhz:g} MHz"
-        if is_virtual
-        else None,
+    columns = (
+        *("model", "engine", "model flash, bytes", "arena, bytes", "SRAM for weights, bytes"),
+        f"NPU cycles ({'emulator' if is_virtual else 'fvp'})",
+        "CPU instructions (virtual)" if is_virtual else "CPU ticks (fvp)",
+        *("real-time factor", "SI-SDR, dB"),
     )
-    for heading in ("model", "engine"):
-        table.add_column(heading, no_wrap=True)
-    for heading in (
-        "model flash\nbytes",
-        "arena\nbytes",
-        "SRAM for\nweights",
-        f"NPU cycles\n({'emulator' if is_virtual else 'fvp'})",
-        "CPU\ninstructions" if is_virtual else "CPU\nticks",
-        "real-time\nfactor",
-        "SI-SDR\ndB",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(
+    cells = [
+        (
             name,
             row.engine,
             f"{row.package_bytes:,}",
@@ -170,7 +151,20 @@ def _table(
             f"{row.real_time_factor:.3f}",
             _quality(row.result.samples, noisy, clean),
         )
-    return table
+        for name, row in rows.items()
+    ]
+    head = (
+        f"One 16 ms hop on the {options.board} board with {options.accelerator}; firmware "
+        f"without model: {size.flash_bytes:,} bytes flash, {size.ram_bytes:,} bytes RAM"
+    )
+    lines = [head, *Table.of("", columns, cells, texts=2).text()]
+    if is_virtual:
+        npu_mhz = memory_system(options.system_config).clock_hz / 1e6
+        lines.append(
+            "real-time factor: time of a hop / 16 ms, on a CPU of 32 MHz that takes one cycle an "
+            f"instruction and an NPU of {npu_mhz:g} MHz"
+        )
+    return lines
 
 
 def _quality(

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 NO_VALUE = "\N{EN DASH}"
-WORD_CHARACTERS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +46,13 @@ class Table:
         head = f"{self.caption}\n\n" if self.caption else ""
         return head + "\n".join(f"| {line} |" for line in escaped) + "\n"
 
-    def text(self) -> list[str]:
-        """Render as lines of columns, for a terminal; long words are cut at their beginning."""
+    def text(self, word_characters: int | None = None) -> list[str]:
+        """Render as lines of columns, for a terminal.
+
+        With `word_characters`, longer cells are cut at their beginning.
+        """
         lines = [self.columns, *(row.cells for row in self.rows)]
-        shown = [[cell[-WORD_CHARACTERS:] for cell in line] for line in lines]
+        shown = [[cell[-(word_characters or 0) :] for cell in line] for line in lines]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         return [
             "  "

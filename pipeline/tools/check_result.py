@@ -15,6 +15,8 @@ from pipeline.ethosu.weight_statistics import WeightTensor
 from pipeline.reporting.table import Table
 
 NAMES = {"tflm": "TFLite Micro", "tflite": "TFLite"}
+# Names of layers are paths in their network; the end tells most.
+_WORD_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def describe(path: Path, result: Check, weights: Sequence[WeightTensor]) -> Iter
         if fit.available is not None:
             verdict = "fits" if fit.holds else "DOES NOT FIT"
             yield f"  {fit.memory}: {fit.needed} of {fit.available} bytes: {verdict}"
-    yield from weights_table(weights).text()
+    yield from weights_table(weights).text(_WORD_CHARACTERS)
     for tensor in weights:
         if tensor.is_offset:
             yield (
@@ -185,7 +187,7 @@ def _describe_part(number: int, part: PartCheck, count: int) -> Iterator[str]:
     yield from (f"  hazard: {hazard}" for hazard in part.hazards)
     if not part.hazards:
         yield "  no hazards"
-    yield from layers_table(part).text()
+    yield from layers_table(part).text(_WORD_CHARACTERS)
 
 
 def weights_table(weights: Sequence[WeightTensor]) -> Table:

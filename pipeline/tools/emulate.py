@@ -20,6 +20,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
+from pipeline.ethosu.cost import ProgramCost
 from pipeline.ethosu.golden import GOLDENS, Arrays, Golden
 from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.ethosu.listing import list_program, operation_name
@@ -28,6 +29,7 @@ from pipeline.ethosu.stimuli import Feedback, random_inputs, read_inputs
 from pipeline.ethosu.stream import decode_commands
 from pipeline.ethosu.trace import chrome_trace
 from pipeline.ethosu.verification import Tally
+from pipeline.reporting.table import Table
 
 _ROUNDING = (
     "TFLite's kernels round an int8 FULLY_CONNECTED once, TFLite Micro's and the NPU twice: single "
@@ -204,20 +206,27 @@ def _report_cost(emulator: Emulator, options: argparse.Namespace) -> None:
     cost = emulator.cost(system)
     if options.counters:
         print(f"emulator cycle model, {emulator.accelerator.name}, {system.name}")
-        columns = ("cycles", "compute", "MAC", "decode", "output", "AXI0", "AXI1", "MACs")
-        print(f"{'':4s} {'operation':22s}" + "".join(f"{name:>10s}" for name in columns))
-        for number, item in enumerate(cost.operations):
-            compute = item.compute
-            values = (item.cycles, compute.total, compute.mac, compute.weight_decode,
-                      compute.output, *item.port_cycles, item.macs)  # fmt: skip
-            name = operation_name(item.operation)
-            print(f"{number:4d} {name:22s}" + "".join(f"{value:10d}" for value in values))
-        for name, value in vars(cost.counters).items():
-            print(f"{name.upper():28s} {value}")
+        counters = [(name.upper(), str(value)) for name, value in vars(cost.counters).items()]
+        for table in (_operations(cost), Table.of("", ("counter", "value"), counters)):
+            print("\n".join(table.text()))
     if options.trace:
         temporary = options.trace.with_suffix(options.trace.suffix + ".partial")
         temporary.write_text(json.dumps(chrome_trace(cost, system)))
         os.replace(temporary, options.trace)
+
+
+def _operations(cost: ProgramCost) -> Table:
+    parts = ("compute", "MAC", "decode", "output", "AXI0", "AXI1", "MACs")
+    columns = ("operation", "", "cycles", *parts)
+    lines = []
+    for number, item in enumerate(cost.operations):
+        compute = item.compute
+        values = (
+            *(item.cycles, compute.total, compute.mac, compute.weight_decode, compute.output),
+            *(*item.port_cycles, item.macs),
+        )
+        lines.append((str(number), operation_name(item.operation), *map(str, values)))
+    return Table.of("", columns, lines, texts=2)
 
 
 def _inferences_per_second(emulator: Emulator, seconds: float = 2.0) -> float:

@@ -19,6 +19,7 @@ from pipeline.cli import parse, reported_errors
 from pipeline.config import Config
 from pipeline.dsp import HOP_SAMPLES, RATE_HZ, FrontEnd
 from pipeline.networks.graph import Node
+from pipeline.reporting.table import Table
 
 STEPS = 6
 Kept = Literal["floats", "sums"] | float
@@ -85,16 +86,16 @@ def _peak_bytes() -> int:
 def main() -> None:
     """Print a table."""
     options = parse("python -m pipeline.training.peak_memory", __doc__ or "")
-    config = options.config
-    print("| Kept for the backward pass | Peak memory, MB | Step, ms |")
-    print("| --- | ---: | ---: |")
+    config, lines = options.config, []
     with reported_errors():
         for kept in WAYS:
             fresh = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(1, fresh) as pool:
                 peak, step_ms = pool.submit(measure, config, kept).result()
             name = kept if isinstance(kept, str) else f"integers, {kept:.0%} of blocks forgotten"
-            print(f"| {name} | {peak / 1e6:.0f} | {step_ms:.0f} |", flush=True)
+            lines.append((name, f"{peak / 1e6:.0f}", f"{step_ms:.0f}"))
+    columns = ("Kept for the backward pass", "Peak memory, MB", "Step, ms")
+    print(Table.of("", columns, lines).markdown(), end="")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_the_demo_enhances_any_recording_with_a_model_of_ones_own(
     options = ("--model", model, "--accelerator", "ethos-u55-64")
     demo.main([str(word) for word in ("--noisy", noisy, "--out", out, *options)])
     text = capsys.readouterr().out
-    assert name in text and "real-time factor: time of a hop / 16 ms" in text
+    assert f"  {name}  " in text and "real-time factor: time of a hop / 16 ms" in text
     enhanced, rate_hz = soundfile.read(out / f"{name}.wav")
     assert (rate_hz, len(enhanced)) == (16_000, 16_000)
     assert enhanced.std() > 0
