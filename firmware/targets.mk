@@ -1,7 +1,8 @@
 # Firmware targets, for inclusion in the top makefile.
 #   make firmware        board images, host build, QEMU plugin
 #   make firmware-check  clang-format, clang-tidy
-#   make firmware-test   all checks of the firmware, on this machine and on the virtual board
+#   make firmware-test   all checks of the firmware, on this machine and on the virtual board; with
+#                        the tflm engine, if make firmware-tflm has been here
 #   make firmware-tflm   board images with TensorFlow Lite Micro, for the models of tflite_models/
 #   make firmware-tflm-test  the tflm engine on every processor; TFLM=FOLDER takes a tree that is there
 #   make virtual-demo    enhance a noisy file on the virtual board
@@ -83,7 +84,8 @@ firmware-test: firmware-check arm-runner $(TESTS_READY)
 	ctest --test-dir $(FIRMWARE_BUILD)/sanitized --output-on-failure
 	$(BIN)/python -m pytest -q -n 0 --no-skips tests/boards/built_images.py \
 		tests/boards/on_virtual_board.py tests/boards/commands_on_virtual_board.py
-	@echo "not tested here, since its sources are on neither PyPI nor Debian: the tflm engine (make firmware-tflm-test)"
+	$(if $(wildcard $(TFLM)),$(MAKE) firmware-tflm-test,@echo "not tested here, since its sources \
+	are on neither PyPI nor Debian: the tflm engine (make firmware-tflm, then this again)")
 
 virtual-demo: firmware
 	$(BIN)/python -m pipeline.boards.demo

@@ -1,5 +1,8 @@
 """Networks and models as what they are for: mixture in, enhanced speech out."""
 
+from pathlib import Path
+
+from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd, enhance
 from pipeline.metrics.peers import Enhancer
 from pipeline.networks.trained import Trained
@@ -15,6 +18,17 @@ def streamed(runner: Runner, front_end: FrontEnd) -> Enhancer:
         front_end,
         lambda features: mask.dequantize(stream(runner, features)),
     )
+
+
+def deployed_enhancer(tflite: Path) -> Enhancer:
+    """Enhancement through a file and the front end on the card beside it.
+
+    Raises:
+        TargetError: it is no TFLite file, or nothing beside it says what its front end is.
+    """
+    from pipeline.runners.tflite import TfliteRunner
+
+    return streamed(TfliteRunner(tflite), Deployed.load(tflite).front_end)
 
 
 def in_float(trained: Trained) -> Enhancer:

@@ -3,7 +3,8 @@
     python -m pipeline.metrics.peers --corpus DIR --mixtures LIST.json --cache DIR --output OUT.json
 
 scores them on a list of mixtures rebuilt from the test split of a prepared corpus, between the
-mixture itself and an ideal ratio mask, the bound of any mask on the same bands.
+mixture itself and an ideal ratio mask, the bound of any mask on the same bands. Deployed models are
+scored beside them by ``--model FILE ...``, and some peers or none by ``--peers NAME ...``.
 """
 
 from __future__ import annotations
@@ -178,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipeline.cli import command_parser, reported_errors
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
+    from pipeline.enhancers import deployed_enhancer
     from pipeline.progress import Reporter
 
     parser = command_parser("pipeline.metrics.peers", __doc__)
@@ -186,15 +188,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
     parser.add_argument("--cache", type=Path, required=True, help="where downloaded wheels lie")
     parser.add_argument("--output", type=Path, required=True, help="results, JSON")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="NAME")
+    parser.add_argument("--model", type=Path, nargs="+", default=[], help="TFLite files with cards")
     parser.add_argument("--dnsmos", action="store_true", help="score DNSMOS P.835 as well")
     parser.add_argument("--bands", type=int, default=BANDS, help="of the ideal ratio mask")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
     options = parser.parse_args(arguments)
 
     with reported_errors():
+        models = {path.stem: deployed_enhancer(path) for path in options.model}
         stores = open_split(options.corpus, options.split)
         mixtures = list(load_mixtures(options.mixtures, *stores))
-        table = enhancers(load_peers(options.cache), options.bands)
+        table = enhancers(load_peers(options.cache, options.peers), options.bands) | models
         dnsmos_cache = options.cache if options.dnsmos else None
         with Reporter() as report:
             results = list(compare(table, mixtures, options.workers, report, dnsmos_cache))

@@ -3,6 +3,7 @@
 import builtins
 import ctypes
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from pipeline.metrics.quality import si_sdr_db
 from pipeline.pinned_packages import PinnedError
 from pipeline.reporting.table import markdown
 
+SHIPPED = Path("tflite_models/unit57-rank64-weight65.tflite")
 LENGTHS = [1, 127, 128, 255, 256, 257, 511, 512, 513, 16_000, 16_137]
 
 
@@ -322,15 +324,17 @@ def test_command_line_scores_a_mixture_list_and_reports_errors_in_one_line(
         *stores, prefix="t", snrs_db=(0, 6), kinds=("ambience",), samples=16_000, seed=1
     )
     write_list(drawn, tmp_path / "list.json")
-    monkeypatch.setattr(peers, "load_peers", lambda cache_dir: {"half": Halve()})
+    monkeypatch.setattr(peers, "load_peers", lambda cache_dir, names: {"half": Halve()})
     output = tmp_path / "out.json"
     options = ["--corpus", str(tmp_path), "--mixtures", str(tmp_path / "list.json")]
     options += ["--cache", str(tmp_path), "--output", str(output), "--workers", "1"]
+    options += ["--model", str(SHIPPED)]
 
     peers.main(options)
     printed = capsys.readouterr()
     results = json.loads(output.read_text())
-    assert list(results) == ["noisy", "half", "ideal ratio mask"]
+    assert list(results) == ["noisy", "half", "ideal ratio mask", SHIPPED.stem]
+    assert list(results[SHIPPED.stem]["clips"]) == ["t-000", "t-001"]
     assert list(results["half"]["clips"]) == ["t-000", "t-001"]
     mean = results["half"]["overall"]["si_sdr_db"]["mean"]
     assert mean == pytest.approx(3, abs=0.3)
@@ -343,3 +347,8 @@ def test_command_line_scores_a_mixture_list_and_reports_errors_in_one_line(
         peers.main(options)
     assert stop.value.code == 2 and not output.exists()
     assert "error: " in (message := capsys.readouterr().err) and "list.json: not a mix" in message
+    alone = tmp_path / "alone.tflite"
+    shutil.copy(SHIPPED, alone)
+    with pytest.raises(SystemExit):
+        peers.main([*options, str(alone)])
+    assert "alone" in (message := capsys.readouterr().err) and "front_end" in message
