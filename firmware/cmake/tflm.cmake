@@ -26,11 +26,12 @@ ${_downloads}/ethos_u_core_driver/include")
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(_header "${CMAKE_BINARY_DIR}/generated/model_operators.h")
+set(_resolver "${TFLM_DIR}/tensorflow/lite/micro/micro_mutable_op_resolver.h")
 set(_generator "${CMAKE_SOURCE_DIR}/engine/tflm/generate_operators.py")
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/generated")
 add_custom_command(OUTPUT ${_header}
-  COMMAND Python3::Interpreter ${_generator} ${_header} ${TFLM_MODELS}
-  DEPENDS ${_generator} ${TFLM_MODELS} VERBATIM)
+  COMMAND Python3::Interpreter ${_generator} ${_resolver} ${_header} ${TFLM_MODELS}
+  DEPENDS ${_generator} ${_resolver} ${TFLM_MODELS} VERBATIM)
 
 target_sources(enhancer PRIVATE engine/tflm/tflm_engine.cpp ${_header})
 target_include_directories(enhancer PUBLIC "${CMAKE_BINARY_DIR}/generated")

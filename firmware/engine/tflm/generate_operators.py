@@ -1,11 +1,14 @@
 """Write the operator resolver that some TFLite models need, before and after Vela, and no more.
 
-    python generate_operators.py HEADER MODEL.tflite [MODEL.tflite ...]
+    python generate_operators.py RESOLVER HEADER MODEL.tflite [MODEL.tflite ...]
 
-Needs the ethos-u-vela package for the TFLite schema.
+RESOLVER is TFLite Micro's micro_mutable_op_resolver.h, which says how its methods are spelt. Needs
+the ethos-u-vela package for the TFLite schema.
 """
 
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
@@ -14,8 +17,7 @@ from ethosu.vela.tflite.Model import Model
 _BUILTIN_NAMES = {code: name for name, code in vars(BuiltinOperator).items() if name.isupper()}
 _NPU_METHOD = "AddEthosU"
 _CUSTOM_METHODS = {"ethos-u": _NPU_METHOD}
-# TFLite Micro writes acronyms in capitals.
-_ACRONYMS = {"Lstm": "LSTM"}
+_METHOD = re.compile(r"\bTfLiteStatus (Add\w+)\(")
 _HEADER = """#pragma once
 
 // Written by generate_operators.py from: {models}
@@ -35,11 +37,20 @@ inline TfLiteStatus add_operators(OperatorResolver& resolver) {{
 """
 
 
-def operator_methods(content: bytes) -> set[str]:
+def resolver_methods(resolver: str) -> dict[str, str]:
+    """Methods that the text of TFLite Micro's header declares, by their names in small letters."""
+    return {name.lower(): name for name in _METHOD.findall(resolver)}
+
+
+def operator_methods(content: bytes, known: Mapping[str, str]) -> set[str]:
     """Names of the MicroMutableOpResolver methods that register a model's operators.
 
+    Args:
+        content: of a TFLite file.
+        known: see `resolver_methods`.
+
     Raises:
-        ValueError: not a TFLite file, or a custom operator TFLite Micro does not have.
+        ValueError: not a TFLite file, or an operator TFLite Micro does not have.
     """
     if content[4:8] != b"TFL3":
         raise ValueError("not a TFLite file: identifier TFL3 is missing")
@@ -54,14 +65,18 @@ def operator_methods(content: bytes) -> set[str]:
                 raise ValueError(f"custom operator {name!r} is unknown to TFLite Micro")
             methods.add(_CUSTOM_METHODS[name])
         else:
-            words = _BUILTIN_NAMES[builtin].title().split("_")
-            methods.add("Add" + "".join(_ACRONYMS.get(word, word) for word in words))
+            name = _BUILTIN_NAMES[builtin]
+            method = known.get("add" + name.replace("_", "").lower())
+            if method is None:
+                raise ValueError(f"operator {name} is unknown to TFLite Micro")
+            methods.add(method)
     return methods
 
 
-def header(models: list[Path]) -> str:
+def header(resolver: str, models: list[Path]) -> str:
     """The C++ header that registers the operators of all models."""
-    used = (operator_methods(model.read_bytes()) for model in models)
+    known = resolver_methods(resolver)
+    used = (operator_methods(model.read_bytes(), known) for model in models)
     methods = sorted({_NPU_METHOD}.union(*used))
     calls = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{method}());" for method in methods)
     names = ", ".join(model.name for model in models)
@@ -69,6 +84,7 @@ def header(models: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(f"usage: {sys.argv[0]} HEADER MODEL.tflite [MODEL.tflite ...]")
-    Path(sys.argv[1]).write_text(header([Path(name) for name in sys.argv[2:]]))
+    if len(sys.argv) < 4:
+        sys.exit(f"usage: {sys.argv[0]} RESOLVER HEADER MODEL.tflite [MODEL.tflite ...]")
+    resolver, written, *models = map(Path, sys.argv[1:])
+    written.write_text(header(resolver.read_text(encoding="utf-8"), models))
