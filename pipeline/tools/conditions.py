@@ -1,4 +1,4 @@
-"""Scores a model on the test mixtures at other levels, with offsets, and on speech alone.
+"""Scores a model at other levels, with offsets, on a stream that goes on, and on speech alone.
 
 python -m pipeline.conditions --model dense --corpus RUN/prepare/corpus
 
@@ -24,7 +24,8 @@ from pipeline.cli import command_parser, reported_errors
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.testset import Mixture
-from pipeline.metrics.peers import PeerResult, as_json, as_tables, compare
+from pipeline.metrics.peers import Enhancer, PeerResult, as_json, as_tables, compare
+from pipeline.metrics.peers import Mixture as Scored
 from pipeline.progress import Reporter
 from pipeline.tools.enhance import ChannelEnhancer, Through, open_model
 
@@ -45,12 +46,15 @@ class Condition:
         level_dbfs: active level of the speech.
         offset: constant added to what the enhancer gets, of full scale.
         with_noise: whether the noise is there.
+        one_stream: whether the mixtures come one after another, as scenes of a stream that goes on,
+            and not each as the start of one.
     """
 
     name: str
     level_dbfs: float = NOMINAL_DBFS
     offset: float = 0.0
     with_noise: bool = True
+    one_stream: bool = False
 
     def apply(self, mixture: Mixture) -> Mixture:
         """The mixture under this condition, what is noisy of it rounded to 16 bits."""
@@ -65,6 +69,7 @@ class Condition:
 CONDITIONS = (
     *(Condition(f"{level:g} dBFS", level_dbfs=level) for level in LEVELS_DBFS),
     *(Condition(f"offset {offset:g}", offset=offset) for offset in OFFSETS),
+    Condition("one stream", one_stream=True),
     Condition("speech alone", with_noise=False),
 )
 
@@ -91,10 +96,23 @@ def scores(
         channel = start_channel()
         return np.concatenate([channel.process(signal), channel.finish()])
 
+    def alone(mixture: Scored) -> Signal:
+        return enhance(mixture.noisy)
+
     for condition in conditions:
         changed = [condition.apply(mixture) for mixture in mixtures]
-        table = {condition.name: lambda mixture: enhance(mixture.noisy)}
+        enhancer = scenes(enhance, changed) if condition.one_stream else alone
+        table = {condition.name: enhancer}
         yield from compare(table, changed, workers, progress)
+
+
+def scenes(enhance: Callable[[Signal], Signal], mixtures: Sequence[Mixture]) -> Enhancer:
+    """All mixtures enhanced as one stream, in their order; gives each one's part of it."""
+    enhanced = enhance(np.concatenate([mixture.noisy for mixture in mixtures]))
+    ends = np.cumsum([mixture.noisy.size for mixture in mixtures])[:-1]
+    names = (mixture.name for mixture in mixtures)
+    parts = dict(zip(names, np.split(enhanced, ends), strict=True))
+    return lambda mixture: parts[mixture.name]
 
 
 def _recorded(signal: Signal) -> Signal:
@@ -109,8 +127,9 @@ def main(arguments: list[str] | None = None) -> None:
         _, start_channel = open_model(options.model, options.through, options, Path(scratch))
         mixtures = list(Corpus(options.corpus).mixtures("test"))
         with Reporter() as report:
+            chosen = [c for c in CONDITIONS if c.name in options.condition]
             results = list(
-                scores(start_channel, mixtures, workers=options.workers, progress=report)
+                scores(start_channel, mixtures, chosen, workers=options.workers, progress=report)
             )
     if options.json:
         print(json.dumps(as_json(results), indent=1))
@@ -124,6 +143,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = command_parser("pipeline.conditions", __doc__)
     parser.add_argument("--model", required=True, help="as of pipeline.enhance")
     parser.add_argument("--corpus", type=Path, required=True, help="a prepared corpus")
+    names = [condition.name for condition in CONDITIONS]
+    parser.add_argument("--condition", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--through", choices=get_args(Through), default="tflite")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")

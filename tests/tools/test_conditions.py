@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.corpora.testset import Mixture
 from pipeline.dsp import FrontEnd, StreamingEnhancer
 from pipeline.networks.tinylstms import TinyLSTMs
 from pipeline.quantization import FLOAT
-from pipeline.tools.conditions import CONDITIONS, Condition, scores
+from pipeline.tools.conditions import CONDITIONS, Condition, scenes, scores
 from pipeline.tools.enhance import open_model
 from tests.small_networks import network
 
@@ -79,3 +80,34 @@ def test_a_weight_file_is_scored_at_once_and_in_blocks_alike(
     (result,) = scores(start, mixtures, [Condition("offset", offset=0.2)])
     assert [row.clip for row in result.rows] == ["m0", "m1"]
     assert np.isfinite(result.summary.overall["si_sdr_db"].mean)
+
+
+def test_a_stream_that_goes_on_is_enhanced_as_one(mixtures: list[Mixture]) -> None:
+    def louder_by_the_second(signal: np.ndarray) -> np.ndarray:
+        return signal * (1 + np.arange(signal.size, dtype=np.float32) / 16_000)
+
+    scene = scenes(louder_by_the_second, mixtures)
+    for number, mixture in enumerate(mixtures):
+        expected = mixture.noisy * (1 + number * SAMPLES / 16_000 + np.arange(SAMPLES) / 16_000)
+        np.testing.assert_allclose(scene(mixture), expected, rtol=1e-5)
+
+
+def test_only_a_stream_that_goes_on_carries_memory_over(mixtures: list[Mixture]) -> None:
+    """An enhancer that lets everything pass for 3 s, and nothing after them."""
+    front_end = FrontEnd(np.full(32, 0.9, np.float32), np.full(32, 0.4, np.float32))
+
+    def start() -> StreamingEnhancer:
+        hops = itertools.count()
+
+        def mask(features: np.ndarray) -> np.ndarray:
+            open_hops = [float(next(hops) < 188) for _ in features]
+            return np.outer(open_hops, np.ones(32)).astype(np.float32)
+
+        return StreamingEnhancer(front_end, mask)
+
+    cases = [Condition("alone"), Condition("going on", one_stream=True)]
+    alone, going_on = (
+        [row.scores.si_sdr_db for row in r.rows] for r in scores(start, mixtures, cases)
+    )
+    assert alone[0] == pytest.approx(going_on[0], abs=0.1)
+    assert alone[1] > going_on[1] + 3
