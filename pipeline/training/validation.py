@@ -37,11 +37,15 @@ class Validation:
         self._features = features
         self._front_end = front_end
         self._noisy_db = self._mean_db(noisy)
+        self._model: SequenceModel | None = None
 
     def __call__(self, model: SequenceModel) -> dict[str, float]:
         """Return ``score``, the mean SI-SDR improvement in dB; finite whatever the mask is."""
+        if model is not self._model:
+            # Operation by operation, a recurrence takes longer than a hundred steps of training.
+            self._model, self._traced = model, tf.function(model, reduce_retracing=True)
         batches = np.split(self._features, range(_BATCH, len(self._features), _BATCH))
-        masks = np.concatenate([model(tf.constant(batch)).numpy() for batch in batches])
+        masks = np.concatenate([self._traced(tf.constant(batch)).numpy() for batch in batches])
         gains = self._front_end.gains(masks)
         return {
             "score": self._mean_db(istft(self._spectra * gains, self._samples)) - self._noisy_db
