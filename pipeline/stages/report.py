@@ -30,6 +30,7 @@ from pipeline.reporting.results import (
 from pipeline.reporting.story import MINUS
 from pipeline.reporting.table import Table, markdown
 from pipeline.study.methods import write_methods
+from pipeline.study.networks import write_networks
 from pipeline.study.page import write_page
 
 PAGE = "report.html"
@@ -59,7 +60,8 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     """Write one self-contained HTML page, and the result tables in Markdown.
 
     --study DIR regenerates plots and tables of the trade-off study in DIR instead; --methods DIR
-    the page on methods in DIR, from the studies below it.
+    the page on methods in DIR, from the studies below it; --networks DIR likewise the page on
+    networks beside public enhancers.
     """
     cards = {item: run_dir.card(item) for item in run.input_items(config)}
     numbers = _by_stage({item: card.results for item, card in cards.items()})
@@ -200,9 +202,9 @@ def _without_none(value: Any) -> Any:
 
 
 def main() -> None:
-    """Command line: of the stage, of the study, or of the page on methods."""
+    """Command line: of the stage, or of a page made from points."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    pages = {"study": write_page, "methods": write_methods}
+    pages = {"study": write_page, "methods": write_methods, "networks": write_networks}
     for name in pages:
         own.add_argument(f"--{name}", type=Path)
     options, rest = own.parse_known_args()
