@@ -72,12 +72,6 @@ def check_not_empty(name: str, keep: NDArray[np.bool_], sparsity: float) -> None
         )
 
 
-def share_removed(keep: Mapping[str, NDArray[np.bool_]]) -> float:
-    """Share of all groups that are not kept."""
-    kept = sum(int(array.sum()) for array in keep.values())
-    return 1.0 - kept / sum(array.size for array in keep.values())
-
-
 def in_multiples(
     chosen: NDArray[np.bool_], scores: NDArray[np.float64], multiple: int
 ) -> NDArray[np.bool_]:

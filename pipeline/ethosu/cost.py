@@ -29,10 +29,6 @@ class OperationCost:
     cycles: int
     start_cycle: int
 
-    def transferred_bytes(self, kind: str) -> int:
-        """Useful bytes of one kind: ifm, ifm2, weights, scales, ofm or dma."""
-        return sum(t.payload_bytes for t in self.transfers if t.kind == kind)
-
 
 @dataclass(frozen=True)
 class Counters:
