@@ -1,6 +1,5 @@
 """How much each group of weights matters, and which groups stay."""
 
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
