@@ -1,6 +1,5 @@
 """How much each group of weights matters, and which groups stay."""
 
-
 import numpy as np
 from numpy.typing import NDArray
 
