@@ -4,6 +4,7 @@ Scores are what `pipeline.metrics.peers` wrote, costs those of the models' point
 """
 
 import glob
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ METRICS = {
 }
 CHARTS = ("si_sdr_db", "pesq_wb")
 HEIGHT_PT = 300
+LABEL_PT = 8
 
 
 class _Scored(BaseModel):
@@ -133,27 +135,26 @@ def chart(found: Sequence[Entry], metric: str) -> str:
         figure, axes = theme.new_chart(HEIGHT_PT)
         models = [(sram_cost(e.point).total_cycles, e) for e in found if e.point is not None]
         peers = [e for e in found if e.point is None and e.name not in (NOISY, IDEAL_RATIO_MASK)]
-        for peer in peers:
-            axes.axhline(peer.score(metric), color=theme.GRID, linewidth=1.0, zorder=1)
-            place = (1.0, peer.score(metric))
+        axes.grid(visible=False)
+        # Names stand on both sides in turn, since some are nearly alike.
+        for peer, side in zip(peers, itertools.cycle(("right", "left"))):
+            axes.axhline(peer.score(metric), color=theme.MUTED, linestyle="--", linewidth=1.0)
             axes.annotate(
-                f"{peer.name} ",
-                place,
+                f" {peer.name} ",
+                (float(side == "right"), peer.score(metric)),
                 xycoords=axes.get_yaxis_transform(),
-                horizontalalignment="right",
+                horizontalalignment=side,
                 verticalalignment="bottom",
                 color=theme.MUTED,
-                fontsize=8,
+                fontsize=LABEL_PT,
             )
-        for cycles, model in models:
+        for (cycles, model), side in zip(models, itertools.cycle(("top", "bottom"))):
             axes.scatter(cycles, model.score(metric), color=theme.SERIES[0], zorder=2)
             axes.annotate(
-                model.name,
+                f"  {model.name}",
                 (cycles, model.score(metric)),
-                (5, -3),
-                textcoords="offset points",
-                verticalalignment="top",
-                fontsize=8,
+                verticalalignment=side,
+                fontsize=LABEL_PT,
             )
         axes.set_xscale("log")
         axes.set_xlabel("NPU cycles of one hop, weights in SRAM (vela)")
