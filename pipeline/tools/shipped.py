@@ -38,6 +38,11 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
         dense: name of the dense network there.
     """
     folder.mkdir(exist_ok=True)
+    heard = {
+        "source": config.data.source,
+        "synthetic_minutes": config.data.synthetic_minutes,
+        "parts": run_dir.card("prepare").results["parts"],
+    }
     # Weights that were taken as they are have a file and a card already.
     if config.train.steps:
         trained = run_dir.card("train")
@@ -46,6 +51,7 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
             folder / f"{dense}.card.json",
             {
                 "seed": config.seed,
+                "data": heard,
                 "config": trained.config,
                 "versions": trained.versions,
                 "results": trained.results,
@@ -62,6 +68,7 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
             converted.card,
             {
                 "seed": config.seed,
+                "data": heard,
                 "variant": variant.model_dump(mode="json"),
                 "config": cards["compress"].config,
                 "versions": cards["compress"].versions,

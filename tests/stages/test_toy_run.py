@@ -247,7 +247,10 @@ def test_the_tflite_model_needs_nothing_else(toy: RunDir) -> None:
 def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Path) -> None:
     """Without training: the same TFLite bytes come out again."""
     shipped.save(config, toy, tmp_path / "models", dense="start")
-    assert (tmp_path / "models" / "start.card.json").is_file()
+    for name in ("start", config.compress.variants[0].name):
+        card = json.loads((tmp_path / "models" / f"{name}.card.json").read_text())
+        assert card["data"]["source"] == config.data.source
+        assert {part["part"] for part in card["data"]["parts"]} == {"train", "valid", "test"}
     run_dir = RunDir(tmp_path / "run")
     shutil.copytree(toy.path("prepare"), run_dir.path("prepare"), copy_function=os.link)
     shipped.restore(config, run_dir, tmp_path / "models", dense="start")
