@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-DOCUMENTS = [Path("README.md"), Path("docs/results.md")]
+DOCUMENTS = [Path("README.md"), Path("docs/results.md"), Path("docs/networks/README.md")]
 MODELS = Path("tflite_models")
 POINTS = {path.stem: path for path in Path("docs").glob("*/points/*.json")}
 COLUMNS = {
