@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.deployed import Deployed
 from pipeline.dsp import FrontEnd, enhance
+from pipeline.errors import InputError
 from pipeline.metrics.peers import Enhancer
 from pipeline.networks.trained import Trained
 from pipeline.quantization import FLOAT
@@ -24,11 +25,15 @@ def deployed_enhancer(tflite: Path) -> Enhancer:
     """Enhancement through a file and the front end on the card beside it.
 
     Raises:
+        InputError: there is no such file.
         TargetError: it is no TFLite file, or nothing beside it says what its front end is.
     """
     from pipeline.runners.tflite import TfliteRunner
 
-    return streamed(TfliteRunner(tflite), Deployed.load(tflite).front_end)
+    if not tflite.is_file():
+        raise InputError(f"{tflite}: no such file; expected a .tflite model with its card")
+    front_end = Deployed.load(tflite).front_end
+    return streamed(TfliteRunner(tflite), front_end)
 
 
 def in_float(trained: Trained) -> Enhancer:

@@ -180,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
     from pipeline.enhancers import deployed_enhancer
+    from pipeline.errors import InputError
     from pipeline.progress import Reporter
 
     parser = command_parser("pipeline.metrics.peers", __doc__)
@@ -197,6 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with reported_errors():
         models = {path.stem: deployed_enhancer(path) for path in options.model}
+        if len(models) < len(options.model):
+            raise InputError(
+                "--model: two files have one name, which names their scores; rename one"
+            )
         stores = open_split(options.corpus, options.split)
         mixtures = list(load_mixtures(options.mixtures, *stores))
         table = enhancers(load_peers(options.cache, options.peers), options.bands) | models

@@ -352,3 +352,10 @@ def test_command_line_scores_a_mixture_list_and_reports_errors_in_one_line(
     with pytest.raises(SystemExit):
         peers.main([*options, str(alone)])
     assert "alone" in (message := capsys.readouterr().err) and "front_end" in message
+    for wrong, problem in (
+        (tmp_path / "absent.tflite", "absent.tflite: no such"),
+        (SHIPPED, "two"),
+    ):
+        with pytest.raises(SystemExit):
+            peers.main([*options, str(wrong)])
+        assert problem in capsys.readouterr().err
