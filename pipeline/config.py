@@ -81,6 +81,9 @@ class Data(_Section):
     ] = 0.0
     """Speech of each of 54 synthetic voices to train with as well, in minutes; rendered once into
     cache_dir (needs espeak-ng, npm and the `peers` extra). 0: none."""
+    more_packages: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
+    """More noise and voices to train with, out of packages of games; 5 GB to download
+    (source = "debian")."""
     extra_speech_dirs: Annotated[tuple[Path, ...], Field(exclude_if=lambda dirs: not dirs)] = ()
     """Folders of clean speech to train with as well."""
     extra_noise_dirs: Annotated[tuple[Path, ...], Field(exclude_if=lambda dirs: not dirs)] = ()
@@ -100,6 +103,15 @@ class Data(_Section):
                     f'source = "{self.source}" does not use data.{name}; leave it out, or give '
                     f"source = {users}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _packages_come_with_their_source(self) -> "Data":
+        if self.more_packages and self.source != "debian":
+            raise ValueError(
+                f'source = "{self.source}" does not use data.more_packages; leave it out, or give '
+                'source = "debian"'
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ Everything here is written into ordinary stores, so that mixing stays cheap.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,7 @@ BABBLE = "babble"
 _NOMINAL_DBFS = -26.0
 _LOWEST_VOICE_HZ = 40.0
 _SEGMENT_S = 10.0
+_MAX_NOISE_COPIES_S = 10 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,21 @@ def render_noise(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> StoreSummary:
-    """`clips` of a store with speed copies, babble out of those of kind "voice", synthesis."""
+    """`clips` of a store with speed copies, babble out of those of kind "voice", synthesis.
+
+    All copies of one kind of noise are at most ten hours: the more there is of it, the fewer.
+    """
     writer = StoreWriter(folder)
     noises = [clip for clip in clips if clip.kind != VOICE]
     voices = [clip for clip in clips if clip.kind == VOICE]
     babbles = round(extras.babble_minutes * 60 / _SEGMENT_S) if voices else 0
     syntheses = round(extras.procedural_minutes * 60 / _SEGMENT_S)
     total = len(noises) + babbles + syntheses
+    copies = _noise_copies(noises, extras.noise_speed_copies)
     for done, clip in enumerate(noises, start=1):
         samples = recorded.read_clip(clip)
         _append(writer, clip, samples)
-        for speed in _speeds(_rng(seed, 1, done), NOISE_SPEEDS, extras.noise_speed_copies):
+        for speed in _speeds(_rng(seed, 1, done), NOISE_SPEEDS, copies[clip.kind]):
             _append(writer, clip, change_speed(samples, speed), suffix=f"@{speed:.3f}")
         if progress:
             progress(done, total)
@@ -175,6 +181,15 @@ def _append(writer: StoreWriter, clip: StoredClip, samples: np.ndarray, suffix: 
     labels = clip_labels(clip)
     labels |= {"name": clip.name + suffix, "speaker": clip.speaker + suffix}
     writer.append(samples, **labels)
+
+
+def _noise_copies(noises: Sequence[StoredClip], wanted: int) -> dict[str, int]:
+    """How many copies each kind gets: `wanted`, or as many as fit into the limit."""
+    samples = Counter[str]()
+    for clip in noises:
+        samples[clip.kind] += clip.length
+    limit = int(_MAX_NOISE_COPIES_S * RATE_HZ)
+    return {kind: min(wanted, limit // length) for kind, length in samples.items()}
 
 
 def _speeds(rng: np.random.Generator, bounds: tuple[float, float], count: int) -> list[float]:

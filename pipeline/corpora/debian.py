@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
 import struct
 import subprocess
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from pipeline.corpora.packages import package_table
 from pipeline.corpora.store import Clip
@@ -68,6 +69,7 @@ def _package(entry: dict[str, Any]) -> Package:
 
 
 PACKAGES = tuple(_package(entry) for entry in package_table()["debian"])
+MORE_PACKAGES = tuple(_package(entry) for entry in package_table()["more"])
 
 
 def fetch(
@@ -126,15 +128,15 @@ def unpack(deb: Path, package: Package, folder: Path) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with deb.open("rb") as file, tarfile.open(fileobj=_data_member(deb, file)) as tar:
+    with _data_members(deb) as tar:
         for member in tar:
-            if not member.isfile() or member.size > _MAX_MEMBER_BYTES:
+            extracted = tar.extractfile(member) if member.isfile() else None
+            if extracted is None:
                 continue
-            extracted = tar.extractfile(member)
-            assert extracted is not None, "a regular file has content"
-            if package.container and re.search(package.container, member.name):
-                _unpack_container(extracted.read(), member.name, package, partial)
-            elif not package.container and _rule(package, member.name):
+            if package.container:
+                if re.search(package.container, member.name):
+                    _unpack_container(extracted, member.name, package, partial)
+            elif member.size <= _MAX_MEMBER_BYTES and _rule(package, member.name):
                 _write_inside(partial, member.name, extracted.read())
     os.rename(partial, folder)
 
@@ -150,11 +152,10 @@ def _write_inside(folder: Path, name: str, data: bytes) -> None:
 
 def read_text(deb: Path, pattern: str) -> str:
     """The first text file of a .deb whose path matches, such as its copyright."""
-    with deb.open("rb") as file, tarfile.open(fileobj=_data_member(deb, file)) as tar:
+    with _data_members(deb) as tar:
         for member in tar:
-            if member.isfile() and re.search(pattern, member.name):
-                extracted = tar.extractfile(member)
-                assert extracted is not None, "a regular file has content"
+            extracted = tar.extractfile(member) if member.isfile() else None
+            if extracted is not None and re.search(pattern, member.name):
                 return extracted.read(_MAX_MEMBER_BYTES).decode("utf-8")
     raise PackageError(f"{deb}: has no file like {pattern!r}; fetch it again")
 
@@ -183,29 +184,36 @@ def read_cat(data: bytes) -> Iterator[tuple[int, str, bytes]]:
             yield number, name, body[start:]
 
 
-def _data_member(deb: Path, file: BinaryIO) -> BinaryIO:
-    """The compressed data.tar of a .deb, which is an ar archive (see deb(5))."""
-    if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
-        raise PackageError(f"{deb}: not a Debian package; delete it and fetch it again")
-    while header := file.read(_AR_HEADER_BYTES):
-        name = header[:16].decode("ascii", "replace").strip()
-        size = int(header[48:58])
-        if name.startswith("data.tar"):
-            return io.BytesIO(file.read(size))
-        file.seek(size + (size & 1), os.SEEK_CUR)
+@contextmanager
+def _data_members(deb: Path) -> Iterator[tarfile.TarFile]:
+    """The data.tar of a .deb, which is an ar archive (see deb(5)), read as a stream."""
+    with deb.open("rb") as file:
+        if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
+            raise PackageError(f"{deb}: not a Debian package; delete it and fetch it again")
+        while header := file.read(_AR_HEADER_BYTES):
+            name = header[:16].decode("ascii", "replace").strip()
+            size = int(header[48:58])
+            if name.startswith("data.tar"):
+                with tarfile.open(fileobj=file, mode="r|*") as tar:
+                    yield tar
+                return
+            file.seek(size + (size & 1), os.SEEK_CUR)
     raise PackageError(f"{deb}: has no data.tar; delete it and fetch it again")
 
 
-def _unpack_container(data: bytes, name: str, package: Package, folder: Path) -> None:
+def _unpack_container(file: IO[bytes], name: str, package: Package, folder: Path) -> None:
     if name.endswith(".cat"):
-        for number, sound, wav in read_cat(data):
+        for number, sound, wav in read_cat(file.read(_MAX_MEMBER_BYTES)):
             safe = re.sub(r"[^A-Za-z0-9]+", "_", sound).strip("_")
             (folder / f"{number:02d}_{safe}.wav").write_bytes(wav)
         return
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for entry in archive.infolist():
-            if entry.file_size <= _MAX_MEMBER_BYTES and _rule(package, entry.filename):
-                archive.extract(entry, folder)
+    # A zip archive is read from its end, the package as a stream.
+    with tempfile.TemporaryFile(dir=folder) as copy:
+        shutil.copyfileobj(file, copy)
+        with zipfile.ZipFile(copy) as archive:
+            for entry in archive.infolist():
+                if entry.file_size <= _MAX_MEMBER_BYTES and _rule(package, entry.filename):
+                    archive.extract(entry, folder)
 
 
 def _rule(package: Package, name: str) -> Rule | None:

@@ -37,6 +37,9 @@ NOISE_KIND_WEIGHTS: Mapping[str, float] = {
     "babble": 2.0,
     "procedural": 4.0,
     "keys": 0.3,
+    "machines": 2.0,
+    "tools": 0.7,
+    "animals": 0.3,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.corpora import debian, embedded
+from pipeline.corpora.debian import MORE_PACKAGES, PACKAGES
 from pipeline.corpora.folders import folder_material
 from pipeline.corpora.material import Material
 from pipeline.corpora.pairing import paired_material
@@ -32,8 +33,8 @@ SOURCES: Mapping[str, Source] = {
     ),
     "debian": Source(
         ("cache_dir",),
-        lambda cache_dir, progress: Material(
-            tuple(debian.fetch(cache_dir, progress=progress)), published="debian"
+        lambda cache_dir, progress, packages=PACKAGES: Material(
+            tuple(debian.fetch(cache_dir, packages, progress=progress)), published="debian"
         ),
     ),
     "folders": Source(
@@ -46,19 +47,24 @@ SOURCES: Mapping[str, Source] = {
 
 
 def material_of(
-    source: str, *, progress: Progress | None = None, **folders: Path | None
+    source: str,
+    *,
+    more_packages: bool = False,
+    progress: Progress | None = None,
+    **folders: Path | None,
 ) -> Material:
     """What a source offers, ready for `prepared.prepare`.
 
     Args:
         source: one of `SOURCES`.
+        more_packages: with `MORE_PACKAGES` to train with ("debian").
         progress: called with packages done and their number ("debian").
         folders: by name: `cache_dir`, where downloaded and unpacked packages are kept; `clean_dir`
             of clean speech; `noise_dir`; `noisy_dir` of noisy speech. Those a source does not need
             may be given.
 
     Raises:
-        InputError: no such source, or a folder it needs is not given.
+        InputError: no such source, a folder it needs is not given, or `more_packages` is of no use.
         PackageError, FolderError: see `debian.fetch`, `folders` and `pairing`.
     """
     if source not in SOURCES:
@@ -67,4 +73,8 @@ def material_of(
     given = [folder.expanduser() for folder in needed if folder is not None]
     if len(given) < len(needed):
         raise InputError(f"source {source!r} needs {' and '.join(SOURCES[source].needs)}")
-    return SOURCES[source].open(*given, progress)
+    if not more_packages:
+        return SOURCES[source].open(*given, progress)
+    if source != "debian":
+        raise InputError(f'source {source!r} has no more packages; choose "debian"')
+    return SOURCES[source].open(*given, progress, PACKAGES + MORE_PACKAGES)

@@ -51,6 +51,7 @@ def run(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
     with Reporter() as report:
         material = material_of(
             data.source,
+            more_packages=data.more_packages,
             progress=lambda done, total: report("packages", done, total),
             cache_dir=data.cache_dir,
             clean_dir=data.clean_dir,

@@ -41,6 +41,7 @@ def save(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -> N
     heard = {
         "source": config.data.source,
         "synthetic_minutes": config.data.synthetic_minutes,
+        "more_packages": config.data.more_packages,
         "parts": run_dir.card("prepare").results["parts"],
     }
     # Weights that were taken as they are have a file and a card already.

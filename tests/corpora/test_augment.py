@@ -1,11 +1,14 @@
 """Rendered extras: speed copies, babble, synthesized noise, rooms."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.corpora import augment
 from pipeline.corpora.audio import RATE_HZ, active_level_dbfs
 from pipeline.corpora.augment import (
     Extras,
@@ -71,6 +74,27 @@ def test_voices_turn_into_babble_and_are_not_used_alone(
     render_noise(plain, plain.clips, tmp_path / "plain", extras, seed=1)
     kinds = [clip.kind for clip in Store(tmp_path / "plain").clips]
     assert kinds == ["ambience"] * 12 + ["procedural"] * 3
+
+
+def test_the_more_there_is_of_a_noise_the_fewer_copies_are_made(
+    make_store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = make_store("noise", count=4, seconds=2.0)
+    for limit_s, copies in ((40.0, 5), (39.0, 4), (7.9, 0)):
+        monkeypatch.setattr(augment, "_MAX_NOISE_COPIES_S", limit_s)
+        render_noise(noise, noise.clips, tmp_path / "out", Extras(noise_speed_copies=5), seed=1)
+        assert len(Store(tmp_path / "out").clips) == 4 * (1 + copies)
+
+
+def test_every_kind_of_noise_has_copies_of_its_own(
+    make_store: Callable[..., Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(augment, "_MAX_NOISE_COPIES_S", 10.0)
+    noise = make_store("noise", count=4, seconds=2.0)
+    clips = [replace(clip, kind="keys") if n == 0 else clip for n, clip in enumerate(noise.clips)]
+    render_noise(noise, clips, tmp_path / "out", Extras(noise_speed_copies=3), seed=1)
+    kinds = Counter(clip.kind for clip in Store(tmp_path / "out").clips)
+    assert kinds == {"keys": 4, "ambience": 6}
 
 
 def test_rendering_repeats_from_its_seed(make_store: Callable[..., Store], tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import random
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.corpora import debian
-from pipeline.corpora.debian import PACKAGES, Package, PackageError, Rule, read_cat
+from pipeline.corpora.debian import MORE_PACKAGES, PACKAGES, Package, PackageError, Rule, read_cat
+from pipeline.corpora.mixing import NOISE_KIND_WEIGHTS
+from pipeline.corpora.sources import material_of
+from pipeline.errors import InputError
+
+ALL_PACKAGES = PACKAGES + MORE_PACKAGES
 
 
 def ar(members: dict[str, bytes]) -> bytes:
@@ -22,16 +29,19 @@ def ar(members: dict[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
-def deb(files: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...] = ()) -> bytes:
+def deb(
+    files: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...] = (), *, compression: str = "xz"
+) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:xz") as tar:
+    with tarfile.open(fileobj=buffer, mode=f"w:{compression}") as tar:  # type: ignore[call-overload]
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
         for info in extra:
             tar.addfile(info)
-    return ar({"debian-binary": b"2.0\n", "control.tar.xz": b"x", "data.tar.xz": buffer.getvalue()})
+    content = f"data.tar.{compression}".rstrip(".")
+    return ar({"debian-binary": b"2.0\n", "control.tar.xz": b"x", content: buffer.getvalue()})
 
 
 def package(data: bytes, cache_dir: Path, pattern: str, container: str | None = None) -> Package:
@@ -115,6 +125,45 @@ def test_containers_are_opened(tmp_path: Path) -> None:
     assert clips[1].path.read_bytes() == b"RIFF22"
 
 
+def test_containers_may_be_larger_than_what_is_taken_out_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debian, "_MAX_MEMBER_BYTES", 1000)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("textures/large.dds", bytes(5000))
+        archive.writestr("audio/large.ogg", bytes(1001))
+        archive.writestr("audio/wind.ogg", bytes(1000))
+    assert len(buffer.getvalue()) > 1000
+    data = deb({"./large.ogg": bytes(1001), "./public.zip": buffer.getvalue(), "./a.ogg": b"a"})
+    zipped = package(data, tmp_path / "a", r"\.ogg$", r"\.zip$")
+    names = [clip.name for clip in debian.fetch(tmp_path / "a", (zipped,))]
+    assert names == ["noises/audio/wind.ogg"]
+    found = [path.name for path in (tmp_path / "a" / "files").rglob("*") if path.is_file()]
+    assert found == ["wind.ogg"]  # the copy of the container is gone
+    plain = package(data, tmp_path / "b", r"\.ogg$")
+    assert [clip.name for clip in debian.fetch(tmp_path / "b", (plain,))] == ["noises/a.ogg"]
+
+
+@pytest.mark.parametrize("compression", ["gz", ""])
+def test_packages_are_read_as_streams(tmp_path: Path, compression: str) -> None:
+    size = 8 << 20
+    noise = random.Random(1).randbytes(size)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("noise.bin", noise)
+        archive.writestr("wind.ogg", b"wind")
+    data = deb({"./public.zip": buffer.getvalue()}, compression=compression)
+    zipped = package(data, tmp_path, r"\.ogg$", r"\.zip$")
+    del data, noise, buffer
+    tracemalloc.start()
+    (clip,) = debian.fetch(tmp_path, (zipped,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert clip.path.read_bytes() == b"wind"
+    assert peak < size / 2
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -156,13 +205,13 @@ def test_a_missing_downloader_is_explained(tmp_path: Path, monkeypatch: pytest.M
 
 def test_splits_share_no_speaker_and_no_noise() -> None:
     speakers: dict[str, set[str]] = {}
-    for entry in PACKAGES:
+    for entry in ALL_PACKAGES:
         for rule in entry.rules:
             if rule.speaker:
                 speakers.setdefault(rule.split, set()).add(rule.speaker)
     assert not speakers["train"] & (speakers["valid"] | speakers["test"])
     assert not speakers["valid"] & speakers["test"]
-    for entry in PACKAGES:
+    for entry in ALL_PACKAGES:
         noise_splits = {rule.split for rule in entry.rules if rule.role == "noise"}
         assert len(noise_splits) <= 1 or entry.name == "asterisk-moh-opsound-g722"
 
@@ -176,7 +225,7 @@ def test_music_tracks_share_no_artist() -> None:
 
 
 def test_reserved_recordings_are_never_taken() -> None:
-    assert not any("ru-g722" in entry.name for entry in PACKAGES)
+    assert not any("ru-g722" in entry.name for entry in ALL_PACKAGES)
     stamps = next(entry for entry in PACKAGES if entry.name == "tuxpaint-stamps-default")
     for language in ("be", "ca", "da", "es", "ru"):
         name = f"./usr/share/tuxpaint/stamps/animals/cat_desc_{language}.ogg"
@@ -196,7 +245,7 @@ def test_reserved_recordings_are_never_taken() -> None:
 def test_no_speaker_language_or_noise_package_is_on_two_sides() -> None:
     def sides(label: Callable[[Package, Rule], str], role: str, kinds: set[str]) -> set[str]:
         found: dict[str, set[str]] = {}
-        for entry in PACKAGES:
+        for entry in ALL_PACKAGES:
             for rule in entry.rules:
                 if rule.role == role and rule.kind in kinds:
                     found.setdefault(label(entry, rule), set()).add(rule.split)
@@ -208,8 +257,79 @@ def test_no_speaker_language_or_noise_package_is_on_two_sides() -> None:
 
 
 def test_every_package_is_pinned() -> None:
-    for entry in PACKAGES:
+    for entry in ALL_PACKAGES:
         assert len(bytes.fromhex(entry.sha256)) == 32
         assert entry.version
         assert all(rule.licence for rule in entry.rules)
-    assert len({entry.sha256 for entry in PACKAGES}) == len(PACKAGES)
+    assert len({entry.sha256 for entry in ALL_PACKAGES}) == len(ALL_PACKAGES)
+    assert len({entry.name for entry in ALL_PACKAGES}) == len(ALL_PACKAGES)
+
+
+def test_more_packages_are_to_train_with_alone() -> None:
+    rules = [rule for entry in MORE_PACKAGES for rule in entry.rules]
+    assert {rule.split for rule in rules} == {"train"}
+    assert {rule.role for rule in rules} == {"speech", "noise"}
+    assert {rule.kind for rule in rules if rule.role == "noise"} <= set(NOISE_KIND_WEIGHTS)
+    voices = [rule for rule in rules if rule.role == "speech"]
+    assert all(rule.speaker and rule.weight < 1 for rule in voices)
+    assert len({rule.speaker for rule in voices}) == len(voices)
+    assert not {rule.speaker for rule in voices} & {
+        rule.speaker for entry in PACKAGES for rule in entry.rules
+    }
+
+
+def test_languages_of_valid_and_test_are_not_among_more_voices() -> None:
+    (letters,) = [entry for entry in MORE_PACKAGES if entry.name == "klettres-data"]
+    spoken = {
+        rule.speaker
+        for language in ("it", "fr", "el", "lt", "uk", "wa", "ar")
+        for folder in ("alpha", "syllab")
+        for rule in letters.rules
+        if rule.takes(f"./usr/share/klettres/{language}/{folder}/a-0.ogg")
+    }
+    assert spoken == {"klettres-ar"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "kind"),
+    [
+        ("0ad-data", "audio/resource/wood/axe_01.ogg", "tools"),
+        ("0ad-data", "audio/actor/fauna/animal/sheep_1.ogg", "animals"),
+        ("0ad-data", "audio/voice/hele/male/attack_1.ogg", None),
+        ("wesnoth-1.16-data", "/usr/share/core/sounds/ambient/wardrums.ogg", "ambience"),
+        ("wesnoth-1.16-data", "/usr/share/core/sounds/human-die-1.ogg", None),
+        ("widelands-data", "/usr/share/data/sound/sawmill/sawmill.ogg", "tools"),
+        ("widelands-data", "/usr/share/data/sound/barbarians/taverns/ale.ogg", "ambience"),
+        ("supertuxkart-data", "/usr/share/data/sfx/engine_large.ogg", "machines"),
+        ("supertuxkart-data", "/usr/share/data/sfx/airport_pa.ogg", None),
+        ("flightgear-data-base", "/flightgear/Sounds/rain1.wav", "ambience"),
+        ("flightgear-data-base", "/flightgear/Sounds/jet.wav", "machines"),
+        ("flightgear-data-base", "/flightgear/Aircraft/c172p/Sounds/coughing.wav", None),
+        ("openarena-data", "sound/world/moan1.wav", None),
+    ],
+)
+def test_more_noise_is_sorted_by_kind_and_voices_are_kept_out(
+    name: str, path: str, kind: str | None
+) -> None:
+    (entry,) = [entry for entry in MORE_PACKAGES if entry.name == name]
+    kinds = [rule.kind for rule in entry.rules if rule.takes(path)]
+    assert kinds[:1] == ([kind] if kind else [])
+
+
+def test_more_packages_are_fetched_where_they_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[tuple[Package, ...]] = []
+
+    def fetch(cache_dir: Path, packages: tuple[Package, ...], **_: object) -> list[object]:
+        fetched.append(packages)
+        return []
+
+    monkeypatch.setattr(debian, "fetch", fetch)
+    for wanted in (False, True):
+        material = material_of("debian", more_packages=wanted, cache_dir=tmp_path)
+        assert material.published == "debian"
+    assert fetched == [PACKAGES, PACKAGES + MORE_PACKAGES]
+    with pytest.raises(InputError, match="'embedded' has no more packages; choose \"debian\""):
+        material_of("embedded", more_packages=True)
+    assert len(fetched) == 2

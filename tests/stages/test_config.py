@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Config, ConfigError, load
+from pipeline.config import Config, ConfigError, Data, load
 
 OWN_SYSTEM = """
 [System_Config.My_Board]
@@ -154,10 +154,25 @@ def test_nothing_is_added_to_ready_made_pairs(tmp_path: Path, setting: str) -> N
     load(config_file(tmp_path, f"[data]\n{setting}"))
 
 
+@pytest.mark.parametrize("source", ["embedded", "folders", "paired"])
+def test_more_packages_are_refused_where_there_are_none(tmp_path: Path, source: str) -> None:
+    needed = {"folders": ("clean_dir", "noise_dir"), "paired": ("clean_dir", "noisy_dir")}
+    lines = [f"{name} = '.'" for name in needed.get(source, ())]
+    text = "\n".join(["[data]", f"source = '{source}'", "more_packages = {}", *lines])
+    load(config_file(tmp_path, text.format("false")))
+    with pytest.raises(
+        ConfigError,
+        match=f'"{source}" does not use data.more_packages; leave it out, .* source = "debian"',
+    ):
+        load(config_file(tmp_path, text.format("true")))
+    data = load(config_file(tmp_path, "[data]\nsource = 'debian'\nmore_packages = true")).data
+    assert data.model_dump()["more_packages"] is True
+
+
 def test_what_is_not_added_is_no_part_of_the_settings() -> None:
-    assert not {"synthetic_minutes", "extra_speech_dirs", "extra_noise_dirs"} & set(
-        Config().data.model_dump()
-    )
+    added = {"synthetic_minutes", "more_packages", "extra_speech_dirs", "extra_noise_dirs"}
+    assert not added & set(Config().data.model_dump())
+    assert not added & set(Data(source="debian", more_packages=False).model_dump())
 
 
 def test_snr_of_ready_made_pairs_is_refused(tmp_path: Path) -> None:
