@@ -281,13 +281,13 @@ def test_more_packages_are_to_train_with_alone() -> None:
 def test_neither_languages_of_valid_and_test_nor_bad_recordings_are_among_more_voices() -> None:
     (letters,) = [entry for entry in MORE_PACKAGES if entry.name == "klettres-data"]
     spoken = {
-        rule.speaker
+        language: rule.speaker
         for language in ("it", "fr", "el", "lt", "uk", "wa", "hu", "ml", "nds", "de")
         for folder in ("alpha", "syllab")
         for rule in letters.rules
         if rule.takes(f"./usr/share/klettres/{language}/{folder}/a-0.ogg")
     }
-    assert spoken == {"klettres-de"}
+    assert spoken == {"de": "klettres-de"}
 
 
 @pytest.mark.parametrize(
