@@ -1,7 +1,8 @@
 """Noisy training crops made on the GPU, from a corpus that lies in its memory.
 
 What `pipeline.corpora.mixing` does to a crop on a CPU, and more of it, for here it costs nothing:
-every talker and noise at a speed of its own, babble of the talkers of a batch, noise in rooms.
+every talker and noise at a speed of its own, noise backwards, babble of the talkers of a batch,
+noise in rooms.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,9 @@ from pipeline.corpora.rooms import EARLY_S
 from pipeline.corpora.store import Store, StoredClip
 
 SPEECH_SPEEDS = (0.85, 1.18)
-NOISE_SPEEDS = (0.7, 1.4)
+NOISE_SPEEDS = (0.5, 2.0)
+# Of noise: played backwards.
+REVERSED_SHARE = 0.25
 PLAIN_SPEED_SHARE = 0.25
 BABBLE_SHARE = 0.12
 NOISE_ROOM_SHARE = 0.3
@@ -178,7 +181,9 @@ class CropMaker:
     def _noises(self, key: jax.Array, bank: Bank, talkers: jax.Array) -> jax.Array:
         keys = random.split(key, 9)
         batch = len(talkers)
-        one, two, three = (draw(k, bank, batch, self.crop_samples, NOISE_SPEEDS) for k in keys[:3])
+        one, two, three = (
+            draw(k, bank, batch, self.crop_samples, NOISE_SPEEDS, REVERSED_SHARE) for k in keys[:3]
+        )
         gains = random.bernoulli(keys[3], 0.7, (batch, _TALKERS)) * random.uniform(
             keys[4], (batch, _TALKERS), minval=0.3
         )
@@ -240,19 +245,26 @@ class CropMaker:
 
 
 def draw(
-    key: jax.Array, bank: Bank, batch: int, samples: int, speeds: tuple[float, float]
+    key: jax.Array,
+    bank: Bank,
+    batch: int,
+    samples: int,
+    speeds: tuple[float, float],
+    reversed_share: float = 0.0,
 ) -> jax.Array:
     """Pieces of a bank's streams, each at one speed, float32 ``[batch, samples]``.
 
     Between samples a cubic goes through four neighbours (Catmull & Rom, 1974).
     """
-    keys = random.split(key, 4)
+    keys = random.split(key, 5)
     group = random.categorical(keys[0], bank.log_share, shape=(batch,))
     start, length = bank.start[group][:, None], bank.length[group][:, None]
     first = jnp.floor(random.uniform(keys[1], (batch, 1)) * length).astype(jnp.int32)
     speed = _log_uniform(keys[2], speeds, (batch, 1))
     plain = random.bernoulli(keys[3], PLAIN_SPEED_SHARE, (batch, 1))
-    position = jnp.where(plain, 1.0, speed) * jnp.arange(samples)
+    backwards = random.bernoulli(keys[4], reversed_share, (batch, 1))
+    step = jnp.where(plain, 1.0, speed) * jnp.where(backwards, -1.0, 1.0)
+    position = step * jnp.arange(samples)
     whole = jnp.floor(position)
     t = position - whole
     whole = first + whole.astype(jnp.int32)

@@ -1,8 +1,9 @@
 """Steps of pretraining: crops, features, loss and optimizer in one compiled function."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,8 @@ from pipeline.pretraining.network import NetworkFunction, Values
 from pipeline.pretraining.objective import enhancement_loss
 from pipeline.training.recipe import CONTINUED_SHARE, GRADIENT_NORM_LIMIT, NORM_MOMENTUM
 
+# Noisy signals in, enhanced ones out, float32 ``[batch, samples]``.
+Teacher = Callable[[jax.Array], jax.Array]
 _NOT_TRAINED = ("mask", "mean", "variance")
 
 
@@ -36,6 +39,8 @@ class Settings:
         warmup: share of the time in which it rises to that.
         average_decay: of the mean of the weights, which is what training gives.
         spectral_weight: see `enhancement_loss`.
+        imitation_share: share of the time, at its beginning, in which a teacher's output is the
+            target instead of the clean signal.
         report_every_s: time between two validations.
         seed: of the crops.
     """
@@ -46,6 +51,7 @@ class Settings:
     warmup: float = 0.02
     average_decay: float = 0.999
     spectral_weight: float = 0.5
+    imitation_share: float = 0.5
     report_every_s: float = 60.0
     seed: int = 1
 
@@ -89,6 +95,7 @@ def pretrain(
     maker: CropMaker,
     settings: Settings,
     mixtures: list[Mixture],
+    teacher: Teacher | None = None,
 ) -> Iterator[tuple[Trained, dict[str, float]]]:
     """Train a floating-point network, and give it away as it is every now and then.
 
@@ -98,6 +105,7 @@ def pretrain(
         maker: of crops.
         settings: see there.
         mixtures: to validate on, of one length.
+        teacher: what to imitate at first, see `Settings.imitation_share`.
 
     Yields:
         The network so far, and its ``step``, ``crops``, ``seconds``, mean ``loss`` since the last
@@ -115,12 +123,18 @@ def pretrain(
         mask, after, moments = function({**fixed, **weights}, batch.features, memory, True)
         return enhancement_loss(mask, batch, settings.spectral_weight), (after, moments)
 
-    @jax.jit
-    def step(carry: tuple[Any, ...], number: jax.Array, rate: jax.Array) -> tuple[Any, ...]:
+    @partial(jax.jit, static_argnames="imitate")
+    def step(
+        carry: tuple[Any, ...], number: jax.Array, rate: jax.Array, imitate: bool
+    ) -> tuple[Any, ...]:
         weights, fixed, average, state, memory, (speech, noise, rooms) = carry
         keys = random.split(random.fold_in(random.key(settings.seed), number))
         size = settings.batch_size
-        batch = analyser(*maker(keys[0], speech, noise, rooms, size))
+        noisy, target = maker(keys[0], speech, noise, rooms, size)
+        if imitate:
+            assert teacher is not None
+            target = teacher(noisy)
+        batch = analyser(noisy, target)
         continued = random.bernoulli(keys[1], CONTINUED_SHARE, (size,))
         memory = {n: x * continued.reshape(-1, *[1] * (x.ndim - 1)) for n, x in memory.items()}
         gradient = jax.value_and_grad(loss_of, has_aux=True)
@@ -135,14 +149,17 @@ def pretrain(
 
     place = (material.speech, material.noise, material.rooms)
     carry = (weights, fixed, weights, optimizer.init(weights), function.start(settings.batch_size))
-    carry, loss = step((*carry, place), jnp.asarray(0), jnp.asarray(0.0))
-    jax.block_until_ready(loss)
+    phases = [False] if teacher is None else [False, True]
+    for imitate in phases:
+        carry, loss = step((*carry, place), jnp.asarray(0), jnp.asarray(0.0), imitate)
+        jax.block_until_ready(loss)
     begun = reported = time.monotonic()
     losses: list[jax.Array] = []
     number, done = 1, 0.0
     while done < 1:
         rate = rate_at(done, settings)
-        carry, loss = step((*carry, place), jnp.asarray(number), jnp.asarray(rate))
+        imitate = teacher is not None and done < settings.imitation_share
+        carry, loss = step((*carry, place), jnp.asarray(number), jnp.asarray(rate), imitate)
         losses.append(loss)
         number += 1
         if len(losses) % 8 == 0:
