@@ -11,6 +11,7 @@ from pipeline.producers.settings import Step, check_order
 
 DENSE = "dense"
 RESERVED_NAMES = (DENSE, "clean", "noisy", "oracle")
+_LEARNED_WITH = ("steps", "learning_rate", "distillation_weight")
 
 
 class Variant(Section):
@@ -26,6 +27,11 @@ class Variant(Section):
     """Optimizer steps; none: `compress.steps`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak of the cosine schedule; none: `compress.learning_rate`."""
+    # Left out of files and keys where unset: those from before there was such a thing stay valid.
+    distillation_weight: Annotated[
+        float | None, Field(ge=0, exclude_if=lambda weight: weight is None)
+    ] = None
+    """Weight of imitating the dense network's mask; none: `compress.distillation_weight`."""
     toolkit: Annotated[tuple[Step, ...], Field(exclude_if=lambda steps: not steps)] = ()
     """Instead of methods: what the TensorFlow Model Optimization toolkit does to the dense network,
     in this order. An epoch of our networks is `compress.validate_every` steps."""
@@ -39,7 +45,7 @@ class Variant(Section):
     def _toolkit_stands_alone(self) -> "Variant":
         if self.toolkit:
             check_order(self.toolkit)
-            fields = ("parent", "methods", "steps", "learning_rate")
+            fields = ("parent", "methods", *_LEARNED_WITH)
             for name in fields:
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
@@ -51,7 +57,7 @@ class Variant(Section):
     @model_validator(mode="after")
     def _settings_are_used(self) -> "Variant":
         untrained = [method.do for method in self.methods if not method.trains]
-        given = [name for name in ("steps", "learning_rate") if getattr(self, name) is not None]
+        given = [name for name in _LEARNED_WITH if getattr(self, name) is not None]
         given += [method.do for method in self.methods if method.trains]
         if untrained and given:
             raise ValueError(

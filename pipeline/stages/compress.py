@@ -95,7 +95,11 @@ def run(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[s
             warmup_steps=min(config.train.warmup_steps, steps // 10),
             average_decay=config.train.average_decay,
             spectral_weight=config.train.spectral_weight,
-            distillation_weight=config.compress.distillation_weight,
+            distillation_weight=(
+                config.compress.distillation_weight
+                if variant.distillation_weight is None
+                else variant.distillation_weight
+            ),
             validate_every=config.compress.validate_every,
             keep_best_from=max((m.last_change(plan) for m in variant.methods), default=0),
         )

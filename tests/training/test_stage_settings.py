@@ -31,7 +31,7 @@ FEW = Cluster(do="cluster", clusters=8)
 VARIANTS = (
     Variant(name="plain"),
     Variant(name="pruned", methods=(PRUNE,), learning_rate=3e-4),
-    Variant(name="learned", methods=(LEARN,)),
+    Variant(name="learned", methods=(LEARN,), distillation_weight=0.0),
     Variant(name="pulled", methods=(PULL,)),
     Variant(name="few", parent="pruned", methods=(FEW,), steps=20),
 )
@@ -123,7 +123,7 @@ def test_variants_are_trained_as_set(asked: list[Asked]) -> None:
             average_decay=TRAIN.average_decay,
             spectral_weight=TRAIN.spectral_weight,
             validate_every=COMPRESS.validate_every,
-            distillation_weight=COMPRESS.distillation_weight,
+            distillation_weight=0.0 if variant.name == "learned" else 0.125,
             keep_best_from=kept_from,
         ), variant.name
         assert call.teacher is not None and call.teacher.scheme == FLOAT
