@@ -10,7 +10,7 @@ from pipeline.networks.graph import MOVES
 from pipeline.networks.trained import Trained
 from pipeline.quantization.scheme import Scheme
 
-# A measured grid reaches a little above the largest value seen.
+# The widest grid that is tried reaches a little above the largest value seen.
 MARGIN = 1.1
 # Operators that training computes as the target does in 8 bits alone.
 INT8_ALONE = ("softmax", "matmul", "mean", "requantize")
@@ -39,7 +39,22 @@ def in_scheme(trained: Trained, scheme: Scheme, features: NDArray[np.float32]) -
     names = [name for group in wanted.values() for name in group]
     observed = {n: x.numpy() for n, x in trained.build().observe(features, names).items()}
     for role, group in wanted.items():
-        largest = max(float(np.abs(observed[name]).max()) for name in group)
-        signed = any(observed[name].min() < 0 for name in group)
-        scheme = scheme.measured(role, round(MARGIN * largest, 4), signed)
+        values = np.concatenate([observed[name].ravel() for name in group])
+        scheme = _measured(scheme, role, values)
     return dataclasses.replace(trained, scheme=scheme)
+
+
+def _measured(scheme: Scheme, role: str, values: NDArray[np.float32]) -> Scheme:
+    """The scheme with the grid that holds a role's values at the least mean square error.
+
+    Steps of half the size cut off the largest values and halve the rounding of all others.
+    """
+    maximum, signed = round(MARGIN * float(np.abs(values).max()), 4), bool(values.min() < 0)
+    best, least = scheme, np.inf
+    while True:
+        tried = scheme.measured(role, maximum, signed)
+        grid = tried.grids[role]
+        error = float(np.mean(np.square(grid.dequantize(grid.quantize(values)) - values)))
+        if error >= least:
+            return best
+        best, least, maximum = tried, error, maximum / 2
