@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,6 +64,21 @@ def command_parser(program: str, description: str | None) -> argparse.ArgumentPa
     )
     made.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     return made
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """For `type` of an option that is a count or a seed."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{text}: expected a whole number, at least {lowest}")
+        return value
+
+    return number
 
 
 def parse(program: str, description: str, *, prints_json: bool = False) -> Options:

@@ -21,7 +21,7 @@ from pipeline.boards import PLUGIN
 from pipeline.boards.arm_runner import ArmRunner
 from pipeline.boards.board_options import models_in
 from pipeline.boards.mixtures import FULL_SCALE, board_mixtures
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, at_least, reported_errors
 from pipeline.deployed import Deployed
 from pipeline.dsp import analyse
 from pipeline.ethosu import vela
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--models", type=Path, default=Path("tflite_models"), metavar="FOLDER")
     parser.add_argument("--plugin", type=Path, default=PLUGIN, help="default: %(default)s")
-    parser.add_argument("--hops", type=int, default=8)
+    parser.add_argument("--hops", type=at_least(1), default=8)
     options = parser.parse_args()
     rows, failed = [], False
     with reported_errors():

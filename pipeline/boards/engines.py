@@ -39,7 +39,7 @@ from pipeline.boards.mps2 import Mps2Board, Mps2Processor
 from pipeline.boards.npu_model import EmulatedNpu
 from pipeline.boards.tables import EngineRow, engine_table
 from pipeline.boards.virtual import VirtualBoard
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, at_least, reported_errors
 from pipeline.deployed import Deployed
 from pipeline.dsp import HOP_SAMPLES
 from pipeline.ethosu.npu import get_npu
@@ -82,7 +82,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["npu"])
     parser.add_argument("--processors", nargs="+", choices=PROCESSORS, default=["cortex-m55"])
-    parser.add_argument("--hops", type=int, default=64, help="default: %(default)s")
+    parser.add_argument("--hops", type=at_least(1), default=64, help="default: %(default)s")
     add_model_options(parser)
     add_target_options(parser)
     return parser.parse_args(arguments)

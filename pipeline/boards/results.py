@@ -27,7 +27,7 @@ from pipeline.boards.firmware_image import ImageSize, image_size
 from pipeline.boards.journal import Journal, Row
 from pipeline.boards.mixtures import board_mixtures
 from pipeline.boards.tables import cost_table, quality_table
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, at_least, reported_errors
 from pipeline.deployed import Deployed, card_path
 from pipeline.progress import Reporter
 from pipeline.reporting.table import markdown
@@ -77,7 +77,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--corpus", type=Path, help="prepared corpus; default: the mixtures of this package"
     )
-    parser.add_argument("--per-snr", type=int, metavar="N", help="only the first N of each SNR")
+    parser.add_argument(
+        "--per-snr", type=at_least(1), metavar="N", help="only the first N of each SNR"
+    )
     parser.add_argument("--journal", type=Path, default=Path("runs/board/results.jsonl"))
     return parser.parse_args()
 

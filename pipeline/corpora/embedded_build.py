@@ -1,4 +1,6 @@
-"""Builds the shipped corpus: `python -m pipeline.corpora.embedded_build CACHE_DIR`.
+"""Builds the shipped corpus.
+
+python -m pipeline.corpora.embedded_build CACHE_DIR
 
 Only files whose licence allows redistribution are taken: CC BY-SA 3.0, CC BY 3.0, CC0, and the
 BSD-like licence of festvox-ru. The result depends on the pinned packages alone.
@@ -6,7 +8,6 @@ BSD-like licence of festvox-ru. The result depends on the pinned packages alone.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from pipeline.cli import command_parser, reported_errors
 from pipeline.corpora.audio import RATE_HZ, AudioFileError, load_mono, trim_silence
 from pipeline.corpora.debian import PACKAGES, Package, download, fetch, read_text
 from pipeline.corpora.embedded import FOLDER, MANIFEST
@@ -291,9 +293,12 @@ def _write_licences(folder: Path, packages: Sequence[Package], cache_dir: Path) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    """Command line."""
+    parser = command_parser("pipeline.corpora.embedded_build", __doc__)
     parser.add_argument("cache_dir", type=Path, help="where packages are downloaded and unpacked")
-    size_bytes = build(parser.parse_args().cache_dir)
+    options = parser.parse_args()
+    with reported_errors():
+        size_bytes = build(options.cache_dir)
     print(f"{FOLDER}: {size_bytes / 1e6:.1f} MB")
 
 

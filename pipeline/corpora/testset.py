@@ -99,7 +99,11 @@ def load_mixtures(list_path: Path | str, speech: Store, noise: Store) -> Iterato
 
 
 def read_list(path: Path) -> MixtureList:
-    """Read and check a mixture list."""
+    """Read and check a mixture list.
+
+    Raises:
+        MixtureListError: names the file and what is wrong with it.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != _FORMAT or data["rate_hz"] != RATE_HZ:
@@ -108,7 +112,9 @@ def read_list(path: Path) -> MixtureList:
         result = MixtureList(int(data["samples"]), recipes, dict(data["clip_hashes"]))
     except FileNotFoundError as error:
         raise MixtureListError(f"{path}: there is no such mixture list") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except MixtureListError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise MixtureListError(f"{path}: not a mixture list ({error!r})") from error
     for recipe in recipes:
         for piece in recipe.speech + recipe.noise:

@@ -176,7 +176,7 @@ def _cell(value: Statistic) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's description."""
     from pipeline.artefacts import write_json
-    from pipeline.cli import command_parser, reported_errors
+    from pipeline.cli import at_least, command_parser, reported_errors
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
     from pipeline.enhancers import deployed_enhancer
@@ -193,7 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, nargs="+", default=[], help="TFLite files with cards")
     parser.add_argument("--dnsmos", action="store_true", help="score DNSMOS P.835 as well")
     parser.add_argument("--bands", type=int, default=BANDS, help="of the ideal ratio mask")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count(), help="scoring processes"
+    )
     options = parser.parse_args(arguments)
 
     with reported_errors():

@@ -82,16 +82,15 @@ def entries(documents: Path) -> list[Entry]:
         StudyError: there are no scores, a file of them is damaged, a metric is missing, or two
             studies have a model of one name.
     """
-    files = sorted((documents / FOLDER).glob("*.json"))
-    if not files:
-        raise StudyError(f"{documents / FOLDER}: no scores; run pipeline.metrics.peers --dnsmos")
     found: dict[str, Entry] = {}
-    for file in files:
+    for file in sorted((documents / FOLDER).glob("*.json")):
         for name, system in _read(file).items():
             missing = METRICS.keys() - system.overall.keys()
             if missing:
                 raise StudyError(f"{file}: {name} has no {', '.join(sorted(missing))}; run again")
             found[name] = Entry(name, system.overall, _point(documents, name))
+    if not found:
+        raise StudyError(f"{documents / FOLDER}: no scores; run pipeline.metrics.peers --dnsmos")
     return sorted(found.values(), key=_order)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipeline.cli import command_parser, reported_errors
+from pipeline.cli import at_least, command_parser, reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, MemorySystem, memory_system, vela
 from pipeline.ethosu.comparison import compare_with_vela
@@ -178,20 +178,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--vela-config", type=Path, help="your own vela.ini, on top of Arm's")
     parser.add_argument("--input", type=Path, help=".npy for one input, .npz by tensor name, with "
                         "or without a leading axis of inferences")  # fmt: skip
-    parser.add_argument("--inferences", type=_positive, default=20, help="random ones (default 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of random inputs")
-    parser.add_argument("--sram-kib", type=_positive, help="SRAM there is; must hold the arena")
-    parser.add_argument("--flash-kib", type=_positive, help="flash there is for the model")
+    parser.add_argument(
+        "--inferences", type=at_least(1), default=20, help="random ones (default 20)"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of random inputs")
+    parser.add_argument("--sram-kib", type=at_least(1), help="SRAM there is; must hold the arena")
+    parser.add_argument("--flash-kib", type=at_least(1), help="flash there is for the model")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--html", type=Path, help="write a page with tables and a timeline")
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return value
 
 
 if __name__ == "__main__":

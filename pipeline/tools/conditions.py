@@ -20,7 +20,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cli import command_parser, reported_errors
+from pipeline.cli import at_least, command_parser, reported_errors
 from pipeline.corpora.audio import active_level_dbfs
 from pipeline.corpora.prepared import Corpus
 from pipeline.corpora.testset import Mixture
@@ -146,7 +146,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     names = [condition.name for condition in CONDITIONS]
     parser.add_argument("--condition", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--through", choices=get_args(Through), default="tflite")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scoring processes")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count(), help="scoring processes"
+    )
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
     parser.add_argument("--firmware", type=Path, default=FIRMWARE, help=argparse.SUPPRESS)
     parser.add_argument("--plugin", type=Path, default=PLUGIN, help=argparse.SUPPRESS)

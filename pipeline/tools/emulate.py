@@ -3,13 +3,16 @@
 python -m pipeline.emulate model_vela.tflite --golden model.tflite --input hops.npz
 python -m pipeline.emulate model_vela.tflite --dump
 python -m pipeline.emulate model_vela.tflite --counters --trace timeline.json
+
+Exit code 0: what was asked for is done, and nothing differs; 1: outputs differ from those of
+--golden, or --check found hazards; 2: it cannot be done, with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.artefacts import write_atomically
+from pipeline.cli import at_least, command_parser, reported_errors
 from pipeline.errors import InputError
-from pipeline.ethosu import Emulator, EthosUError, VelaModel, load_vela_model, memory_system
+from pipeline.ethosu import Emulator, VelaModel, load_vela_model, memory_system
 from pipeline.ethosu.cost import ProgramCost
 from pipeline.ethosu.golden import GOLDENS, Arrays, Golden
 from pipeline.ethosu.golden_process import GoldenProcess
@@ -39,29 +44,15 @@ _ROUNDING = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns 1 on mismatches, hazards or bad input."""
+    """Command line; the exit code is explained above."""
     options = _parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except (EthosUError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
-    return value
+    with reported_errors():
+        return int(_run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.emulate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"Without an option the model's tensors are listed. {_ROUNDING}.",
-    )
+    parser = command_parser("pipeline.emulate", __doc__)
+    parser.epilog = f"Without an option the model's tensors are listed. {_ROUNDING}."
     parser.add_argument("model", type=Path, help="Vela output: .tflite, or raw .npz")
     parser.add_argument("--input", type=Path, help=".npy for one input, .npz by tensor name; a "
                         "leading axis runs one inference per entry; default: random")  # fmt: skip
@@ -71,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
                         help="whose reference kernels run it (default tflm)")  # fmt: skip
     parser.add_argument("--state", action="append", default=[], metavar="OUTPUT=INPUT",
                         help="feed an output back into an input; repeatable")  # fmt: skip
-    parser.add_argument("--reset-every", type=_positive, metavar="N",
+    parser.add_argument("--reset-every", type=at_least(1), metavar="N",
                         help="start variable tensors and fed back inputs at their zero points "
                         "again before every N-th inference; default: once")  # fmt: skip
-    parser.add_argument("--inferences", type=_positive, default=1, help="how many, without --input")
-    parser.add_argument("--seed", type=int, default=0, help="of random input")
+    parser.add_argument(
+        "--inferences", type=at_least(1), default=1, help="how many, without --input"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of random input")
     parser.add_argument("--dump", action="store_true", help="list commands and operations")
     parser.add_argument("--check", action="store_true", help="report hazards")
     parser.add_argument("--counters", action="store_true", help="print the cost of each operation")
@@ -86,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> bool:
+    """Does what is asked for; returns whether anything differs or is a hazard."""
     model = load_vela_model(options.model)
     infers = options.input or options.output or options.golden or options.state
     if options.dump:
@@ -110,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     elif not (options.dump or options.check or options.counters or options.trace
               or options.benchmark):  # fmt: skip
         print("\n".join(_interface(model)))
-    return int(failed)
+    return failed
 
 
 def _interface(model: VelaModel) -> Iterator[str]:
@@ -152,9 +146,9 @@ def _infer(emulator: Emulator, options: argparse.Namespace) -> bool:
             print(_ROUNDING)
     if options.output:
         stacked = {name: np.stack([r[name] for r in results]) for name in results[0]}
-        temporary = options.output.with_suffix(".partial.npz")
-        np.savez(temporary, **stacked)  # type: ignore[arg-type]
-        os.replace(temporary, options.output)
+        archive = io.BytesIO()
+        np.savez(archive, **stacked)  # type: ignore[arg-type]
+        write_atomically(options.output, archive.getvalue())
     return tally.mismatches > 0
 
 
@@ -187,7 +181,10 @@ def _matched(
 ) -> dict[str, str]:
     """Compiled name -> golden name."""
     if len(names) != len(golden) or not (by_position or set(names) == set(golden)):
-        raise ValueError(f"{path} has tensors {sorted(golden)}, the compiled model {sorted(names)}")
+        raise InputError(
+            f"{path} has tensors {sorted(golden)}, the compiled model {sorted(names)}; give the "
+            "file that it was compiled from"
+        )
     return dict(zip(names, golden if by_position else names, strict=True))
 
 
@@ -210,9 +207,7 @@ def _report_cost(emulator: Emulator, options: argparse.Namespace) -> None:
         for table in (_operations(cost), Table.of("", ("counter", "value"), counters)):
             print("\n".join(table.text()))
     if options.trace:
-        temporary = options.trace.with_suffix(options.trace.suffix + ".partial")
-        temporary.write_text(json.dumps(chrome_trace(cost, system)))
-        os.replace(temporary, options.trace)
+        write_atomically(options.trace, json.dumps(chrome_trace(cost, system)))
 
 
 def _operations(cost: ProgramCost) -> Table:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artefacts import RunDir, write_json
-from pipeline.cli import parse, reported_errors
+from pipeline.cli import command_parser, parse, reported_errors
 from pipeline.config import DENSE, Config
 from pipeline.deployed import Deployed
 from pipeline.errors import InputError
@@ -98,33 +98,37 @@ def restore(config: Config, run_dir: RunDir, folder: Path, dense: str = DENSE) -
 
     def trained(config: Config, run_dir: RunDir, work_dir: Path) -> dict[str, Any]:
         Trained.load(folder / f"{dense}.safetensors").save(work_dir / run_dir.dense.name)
-        return _card(folder, dense)["results"]
+        return _reported(folder, dense, "results")
 
     def compressed(config: Config, run_dir: RunDir, work_dir: Path, model: Model) -> dict[str, Any]:
         name = run_dir.weights(model.name).name
         Trained.load(folder / name).save(work_dir / name)
-        return _card(folder, model.name)["compress"]
+        return _reported(folder, model.name, "compress")
 
     train.run.adopt(config, run_dir, trained)
     for model in (each for each in models(config) if compress.run.of(each)):
         compress.run.adopt(config, run_dir, compressed, model)
 
 
-def _card(folder: Path, name: str) -> Any:
+def _reported(folder: Path, name: str, part: str) -> Any:
+    """What a stage said of a model, out of its card."""
     path = folder / f"{name}.card.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable model card ({error})") from error
-    return card
+        return json.loads(path.read_text(encoding="utf-8"))[part]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not a model card with {part!r} ({error}); make it again with "
+            "`python -m pipeline.shipped save`"
+        ) from error
 
 
 def main() -> None:
     """Command line."""
     actions = {"save": save, "restore": restore}
-    if len(sys.argv) < 2 or sys.argv[1] not in actions:
-        raise SystemExit(f"usage: python -m pipeline.shipped {{{','.join(actions)}}} [settings]")
-    action = sys.argv.pop(1)
+    first = command_parser("pipeline.shipped", __doc__)
+    first.add_argument("action", choices=actions, help="ACTION --help lists the settings")
+    action = first.parse_args(sys.argv[1:2]).action
+    del sys.argv[1]
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--dense", default=DENSE)
     options, sys.argv[1:] = own.parse_known_args()

@@ -98,6 +98,8 @@ def test_a_missing_clip_is_named(
     [
         ({"format": 2}, "expected format 1 at 16000 Hz"),
         ({"mixtures": [{"name": "x"}]}, "not a mixture list"),
+        ({"samples": "many"}, "not a mixture list"),
+        ({"format": 0}, "list.json: expected format"),
         ({"samples": 1000}, "a piece lies outside the mixture"),
     ],
 )
@@ -113,9 +115,10 @@ def test_malformed_lists_are_refused(
 def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MixtureListError, match="there is no such mixture list"):
         read_list(tmp_path / "none.json")
-    (tmp_path / "text.json").write_text("hello")
-    with pytest.raises(MixtureListError, match="not a mixture list"):
-        read_list(tmp_path / "text.json")
+    for content in (b"hello", b"\xff\x00", b"[]"):
+        (tmp_path / "text.json").write_bytes(content)
+        with pytest.raises(MixtureListError, match="text.json: not a mixture list"):
+            read_list(tmp_path / "text.json")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from recurrent_graph import RecurrentGraph
 from tflite_builder import GraphBuilder, schema
 
 from pipeline.ethosu import Emulator, ModelError, load_vela_model, memory_system, vela
-from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela, main
+from pipeline.ethosu.comparison import ComparedLayer, compare_with_vela
+from pipeline.tools import cycles
 
 MODE = "Sram_Only"  # With weights in flash, its bandwidth would hide the rest of the model.
 
@@ -119,11 +120,13 @@ def test_command_prints_every_layer_and_the_total(
 ) -> None:
     model = tmp_path / "net.tflite"
     model.write_bytes(generate("chain_int8", 1))
-    assert main([str(model), "--accelerator", "ethos-u55-64"]) == 0
+    cycles.main([str(model), "--accelerator", "ethos-u55-64"])
     heading, columns, *rows, total = capsys.readouterr().out.splitlines()
     assert heading.startswith("net, ethos-u55-64, ")
     assert {"vela", "emulator"} <= set(columns.split())
     assert [row.split()[1] for row in rows] == ["Conv2D", "Add", "MaxPool"]
     assert total.startswith("total")
-    assert main([str(tmp_path / "missing.tflite")]) == 1
+    with pytest.raises(SystemExit) as stopped:
+        cycles.main([str(tmp_path / "missing.tflite")])
+    assert stopped.value.code == 2
     assert "missing.tflite" in capsys.readouterr().err

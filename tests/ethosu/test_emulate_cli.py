@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,24 @@ from fused_lstm_graph import fused_lstm
 from recurrent_graph import RecurrentGraph
 from tflite_builder import GraphBuilder
 
-from pipeline.ethosu import Emulator, comparison, load_vela_model
+from pipeline.ethosu import Emulator, load_vela_model
+from pipeline.tools import cycles
 from pipeline.tools.emulate import main
+
+
+def refusal(
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], object] = main,
+) -> str:
+    """The one line that a command ends with where it cannot do what is asked for."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        command(arguments)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
 
 
 @pytest.fixture
@@ -45,7 +62,7 @@ def test_golden_comparison_and_output(
     assert "0 of" in capsys.readouterr().out
     (values,) = np.load(out).values()
     assert len(values) == 3
-    assert [path.name for path in tmp_path.glob("*partial*")] == []
+    assert {path.name for path in tmp_path.iterdir()} == {golden.name, compiled.name, out.name}
 
 
 def test_golden_interpreter_decides_the_rounding(
@@ -86,8 +103,8 @@ def test_golden_of_another_model_is_refused(
 ) -> None:
     other = tmp_path / "other.tflite"
     other.write_bytes(generate("conv_int8", 0))
-    assert main([str(files[1]), "--golden", str(other)]) == 1
-    assert "other.tflite has tensors" in capsys.readouterr().err
+    line = refusal([str(files[1]), "--golden", str(other)], capsys)
+    assert "other.tflite has tensors" in line
 
 
 def test_mismatch_fails(
@@ -100,6 +117,14 @@ def test_mismatch_fails(
     other.write_bytes(bytes(changed))
     assert main([str(files[1]), "--golden", str(other)]) == 1
     assert "elements differ" in capsys.readouterr().out
+
+
+def test_outputs_that_cannot_be_written_are_named_as_they_were_given(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, name in (("--output", "out.npz"), ("--trace", "trace.json")):
+        path = tmp_path / "absent" / name
+        assert repr(str(path)) in refusal([str(files[1]), option, str(path)], capsys)
 
 
 def load_weights(path: Path) -> bytes:
@@ -174,14 +199,13 @@ def test_unequal_quantizations_are_not_fed_back(
     golden.write_bytes(graph.build([x, h], [y, same]))
     compiled.write_bytes(vela_compile(golden.read_bytes()))
     arguments = [str(compiled), "--golden", str(golden), "--inferences", "3"]
-    assert main([*arguments, "--state", f"t{y}=t{h}"]) == 1
-    assert "scale 0.03, zero -6), the input" in capsys.readouterr().err
-    assert main([*arguments, "--state", "foo=bar"]) == 1
-    error = capsys.readouterr().err
-    assert all(f"t{tensor} (int8[1, 32]" in error for tensor in (x, h, y, same))
-    assert main([*arguments, "--state", f"t{same}"]) == 1
-    assert main([*arguments, *["--state", f"t{same}=t{h}"] * 2]) == 1
-    assert "fed twice" in capsys.readouterr().err
+    line = refusal([*arguments, "--state", f"t{y}=t{h}"], capsys)
+    assert "scale 0.03, zero -6), the input" in line
+    line = refusal([*arguments, "--state", "foo=bar"], capsys)
+    assert all(f"t{tensor} (int8[1, 32]" in line for tensor in (x, h, y, same))
+    refusal([*arguments, "--state", f"t{same}"], capsys)
+    line = refusal([*arguments, *["--state", f"t{same}=t{h}"] * 2], capsys)
+    assert "fed twice" in line
     assert main([*arguments, "--state", f"t{same}=t{h}"]) == 0
     assert capsys.readouterr().out == "0 of 192 elements differ over 3 inferences\n"
 
@@ -203,7 +227,7 @@ def test_state_is_reset_as_often_as_asked(
     assert "0 of" in capsys.readouterr().out
 
 
-def test_nothing_compared_is_no_success(tmp_path: Path) -> None:
+def test_nothing_compared_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     golden, compiled = _written(tmp_path, "conv_int8", 1)
     arguments = [str(compiled), "--golden", str(golden)]
     with pytest.raises(SystemExit) as refused:
@@ -211,9 +235,9 @@ def test_nothing_compared_is_no_success(tmp_path: Path) -> None:
     assert refused.value.code == 2
     (spec,) = load_vela_model(compiled).inputs
     np.save(tmp_path / "in.npy", np.zeros((0, *spec.shape), spec.dtype))
-    assert main([*arguments, "--input", str(tmp_path / "in.npy")]) == 1
+    refusal([*arguments, "--input", str(tmp_path / "in.npy")], capsys)
     # A listing does not hide the comparison.
-    assert main([*arguments, "--dump", "--input", str(tmp_path / "in.npy")]) == 1
+    refusal([*arguments, "--dump", "--input", str(tmp_path / "in.npy")], capsys)
 
 
 def test_inputs_that_do_not_fit_are_named(
@@ -227,8 +251,7 @@ def test_inputs_that_do_not_fit_are_named(
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)
-        assert main([str(compiled), "--input", str(path)]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        line = refusal([str(compiled), "--input", str(path)], capsys)
         assert name in line
         return line
 
@@ -269,8 +292,7 @@ def test_reference_that_aborts_is_a_message(
     arguments = [str(compiled), "--input", str(tmp_path / "in.npy")]
     for interpreter in ("tflm", "tflite"):
         asked = ["--golden", str(golden), "--golden-interpreter", interpreter]
-        assert main([*arguments, *asked]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        line = refusal([*arguments, *asked], capsys)
         assert "soft.tflite" in line and "Aborted" in line
     assert main([*arguments, "--output", str(tmp_path / "out.npz")]) == 0
     (values,) = np.load(tmp_path / "out.npz").values()
@@ -290,8 +312,7 @@ def test_golden_that_is_no_model_is_named(
         path.write_bytes(path_content)
         for interpreter in ("tflm", "tflite"):
             asked = ["--golden", str(path), "--golden-interpreter", interpreter]
-            assert main([str(compiled), *asked]) == 1
-            (line,) = capsys.readouterr().err.splitlines()
+            line = refusal([str(compiled), *asked], capsys)
             assert "golden.tflite" in line and expected in line
 
 
@@ -324,18 +345,15 @@ def test_foreign_files_are_called_what_they_are(
     content, expected = FOREIGN[kind]
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    for command in (main, comparison.main):
-        assert command([str(path)]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+    for command in (main, cycles.main):
+        line = refusal([str(path)], capsys, command)
         assert re.search(rf"model\.tflite: .*{expected}", line), line
 
 
 def _refusal(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    assert main([str(path), "--check"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    return refusal([str(path), "--check"], capsys)
 
 
 def test_uncompiled_model_is_sent_to_vela(

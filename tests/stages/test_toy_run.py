@@ -261,9 +261,10 @@ def test_shipped_models_restore_a_run(toy: RunDir, config: Config, tmp_path: Pat
         stored = load_file(saved / f"{variant.name}.safetensors")
         kernels = [array.dtype for name, array in stored.items() if name.endswith("/kernel")]
         assert kernels and set(kernels) == {np.dtype(np.int8)}
-    (tmp_path / "models" / "dense-int8.card.json").write_text("{")
-    with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a readable model card"):
-        shipped.restore(config, run_dir, tmp_path / "models", dense="start")
+    for damaged in ("{", "{}", "[]"):
+        (tmp_path / "models" / "dense-int8.card.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"dense-int8\.card\.json: not a model card"):
+            shipped.restore(config, run_dir, tmp_path / "models", dense="start")
 
 
 def test_cards_are_plain_json(toy: RunDir) -> None:

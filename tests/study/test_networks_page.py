@@ -60,6 +60,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(StudyError, match=r"peers\.json: no scores"):
         entries(tmp_path)
+    path.write_text("{}")
+    with pytest.raises(StudyError, match="no scores; run"):
+        entries(tmp_path)
 
 
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
