@@ -81,6 +81,16 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
+def new_file(text: str) -> Path:
+    """For `type` of an option that names what is written: known to be possible before the work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: expected a file, this is a folder")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {path.parent}; make it first")
+    return path
+
+
 def parse(program: str, description: str, *, prints_json: bool = False) -> Options:
     """Read what every command about a run takes, and one option per setting."""
     flags = ("--force", DEBUG, *(["--json"] if prints_json else []))

@@ -30,7 +30,7 @@ from pipeline.boards.board_options import (
     with_progress,
 )
 from pipeline.boards.deployment import compiled_form, package_model
-from pipeline.cli import DEBUG, DEBUG_HELP, reported_errors
+from pipeline.cli import DEBUG, DEBUG_HELP, new_file, reported_errors
 from pipeline.deployed import Deployed
 from pipeline.ethosu.golden_process import GoldenProcess
 from pipeline.progress import Reporter
@@ -60,7 +60,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="a .tflite")
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="default: random integers")
-    parser.add_argument("--outputs", type=Path, metavar="FILE", help="write them to this .npz")
+    parser.add_argument("--outputs", type=new_file, metavar="FILE", help="write them to this .npz")
     add_board_options(parser)
     return parser.parse_args(arguments)
 

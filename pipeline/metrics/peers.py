@@ -176,7 +176,7 @@ def _cell(value: Statistic) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's description."""
     from pipeline.artefacts import write_json
-    from pipeline.cli import at_least, command_parser, reported_errors
+    from pipeline.cli import at_least, command_parser, new_file, reported_errors
     from pipeline.corpora.prepared import open_split
     from pipeline.corpora.testset import load_mixtures
     from pipeline.enhancers import deployed_enhancer
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="test", help="split the mixtures are made from")
     parser.add_argument("--mixtures", type=Path, required=True, help="mixture list, JSON")
     parser.add_argument("--cache", type=Path, required=True, help="where downloaded wheels lie")
-    parser.add_argument("--output", type=Path, required=True, help="results, JSON")
+    parser.add_argument("--output", type=new_file, required=True, help="results, JSON")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS), metavar="NAME")
     parser.add_argument("--model", type=Path, nargs="+", default=[], help="TFLite files with cards")
     parser.add_argument("--dnsmos", action="store_true", help="score DNSMOS P.835 as well")

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipeline.cli import at_least, command_parser, reported_errors
+from pipeline.cli import at_least, command_parser, new_file, reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, MemorySystem, memory_system, vela
 from pipeline.ethosu.comparison import compare_with_vela
@@ -185,7 +185,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sram-kib", type=at_least(1), help="SRAM there is; must hold the arena")
     parser.add_argument("--flash-kib", type=at_least(1), help="flash there is for the model")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument("--html", type=Path, help="write a page with tables and a timeline")
+    parser.add_argument("--html", type=new_file, help="write a page with tables and a timeline")
     return parser.parse_args(arguments)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.artefacts import write_atomically
-from pipeline.cli import at_least, command_parser, reported_errors
+from pipeline.cli import at_least, command_parser, new_file, reported_errors
 from pipeline.errors import InputError
 from pipeline.ethosu import Emulator, VelaModel, load_vela_model, memory_system
 from pipeline.ethosu.cost import ProgramCost
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, help="Vela output: .tflite, or raw .npz")
     parser.add_argument("--input", type=Path, help=".npy for one input, .npz by tensor name; a "
                         "leading axis runs one inference per entry; default: random")  # fmt: skip
-    parser.add_argument("--output", type=Path, help="write outputs to this .npz")
+    parser.add_argument("--output", type=new_file, help="write outputs to this .npz")
     parser.add_argument("--golden", type=Path, help="uncompiled .tflite to compare with")
     parser.add_argument("--golden-interpreter", choices=GOLDENS, default="tflm",
                         help="whose reference kernels run it (default tflm)")  # fmt: skip
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dump", action="store_true", help="list commands and operations")
     parser.add_argument("--check", action="store_true", help="report hazards")
     parser.add_argument("--counters", action="store_true", help="print the cost of each operation")
-    parser.add_argument("--trace", type=Path, help="write a Chrome/Perfetto timeline")
+    parser.add_argument("--trace", type=new_file, help="write a Chrome/Perfetto timeline")
     parser.add_argument("--benchmark", action="store_true", help="print inferences per second")
     parser.add_argument("--system-config", default="Ethos_U55_High_End_Embedded")
     parser.add_argument("--memory-mode", default="Shared_Sram")

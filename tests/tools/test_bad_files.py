@@ -99,3 +99,33 @@ def test_numbers_that_are_none_are_named(
         main()
     assert stopped.value.code == 2
     assert f"{option}: {value}: expected a whole number, at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("check", SHIPPED, "--html"),
+        ("emulate", SHIPPED, "--output"),
+        ("emulate", SHIPPED, "--trace"),
+        ("boards.infer", "--model", SHIPPED, "--outputs"),
+        ("metrics.peers", "--corpus", ".", "--mixtures", ".", "--cache", ".", "--output"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(("where", "said"), [("none/file", "make it first"), (".", "a folder")])
+def test_what_cannot_be_written_is_named_before_the_work(
+    case: tuple[str, ...],
+    where: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / where
+    monkeypatch.setattr("sys.argv", ["pipeline", *case, str(path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert f"{case[-1]}: {path}: " in error and said in error
+    assert not path.is_file()
