@@ -119,14 +119,6 @@ def test_mismatch_fails(
     assert "elements differ" in capsys.readouterr().out
 
 
-def test_outputs_that_cannot_be_written_are_named_as_they_were_given(
-    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for option, name in (("--output", "out.npz"), ("--trace", "trace.json")):
-        path = tmp_path / "absent" / name
-        assert repr(str(path)) in refusal([str(files[1]), option, str(path)], capsys)
-
-
 def load_weights(path: Path) -> bytes:
     import tensorflow as tf
 
