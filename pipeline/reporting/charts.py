@@ -46,7 +46,7 @@ class Chart:
 
 def training_curves(results: Results) -> list[Chart]:
     """Validation score and training loss: the dense network, then the variants together."""
-    dense = {_DENSE: results.train.history}
+    dense = {_DENSE: results.train.history} if results.train.history else {}
     variants = {name: run.history for name, run in results.compress.items() if run.history}
     looks = {_DENSE: (theme.INK, "X")} | {name: _nth_look(k) for k, name in enumerate(variants)}
     with matplotlib.rc_context(theme.style()):

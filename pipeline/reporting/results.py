@@ -32,9 +32,9 @@ class Validation(_Record):
 
 
 class Training(_Record):
-    """A finished training."""
+    """A finished training; without history, weights that were taken as they are."""
 
-    history: Annotated[tuple[Validation, ...], Field(min_length=1)]
+    history: tuple[Validation, ...]
     best_score: FiniteFloat
     step_ms: FiniteFloat | None = None
 

@@ -148,6 +148,13 @@ def test_charts_take_every_colour_from_the_page() -> None:
         assert not re.search(r"(?:fill|stroke): ?#", chart.svg)
 
 
+def test_weights_that_were_taken_as_they_are_have_no_curve() -> None:
+    results = read(lambda c: c["train"].update(history=[], step_ms=0.0))
+    captions = [chart.caption for chart in charts.training_curves(results)]
+    assert captions
+    assert all(caption.startswith("Compressed networks") for caption in captions)
+
+
 def test_cycle_chart_accounts_for_every_cycle() -> None:
     (chart, *_) = charts.cycles_by_layer(read())
     compiled = all_results()["compile"]["plain"]
