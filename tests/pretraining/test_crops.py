@@ -66,6 +66,20 @@ def test_a_piece_at_plain_speed_is_the_recording_at_nominal_level(
     assert np.abs(windows - piece).max(axis=1).min() < 1e-4
 
 
+def test_a_piece_played_backwards_is_the_recording_turned_round(
+    make_bank: Callable[..., Bank],
+) -> None:
+    bank = make_bank("noise", {"music": [noise(20_000, 5)]})
+    forwards, backwards = (
+        np.asarray(draw(random.key(0), bank, 1, 8000, (1.0, 1.0), share))[0] for share in (0.0, 1.0)
+    )
+    stream = np.tile(np.asarray(bank.audio, np.float32) / 32_768, 3)
+    (start,) = (
+        k for k in range(20_000, 40_000) if np.allclose(stream[k : k + 8000], forwards, atol=1e-4)
+    )
+    np.testing.assert_allclose(backwards, stream[start : start - 8000 : -1], atol=1e-4)
+
+
 def test_a_faster_piece_has_higher_tones(make_bank: Callable[..., Bank]) -> None:
     tone = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(32_000) / audio.RATE_HZ)).astype(np.float32)
     bank = make_bank("noise", {"music": [tone]})
